@@ -1,0 +1,15 @@
+/** Tests run the TypeScript sources; scenarios run the built bundles, so `npm test` builds first. */
+module.exports = {
+  testEnvironment: 'node',
+  roots: ['<rootDir>/test'],
+  testMatch: ['**/*.test.ts'],
+  transform: {
+    '\\.(ts|js|mjs)$': [
+      '@swc/jest',
+      { jsc: { target: 'es2022', parser: { syntax: 'typescript' } }, module: { type: 'commonjs' } },
+    ],
+  },
+  // Packages that ship only ES modules go through the transform like our own code.
+  transformIgnorePatterns: ['/node_modules/(?!(p-limit|yocto-queue|citty)/)', '/dist/'],
+  testTimeout: 60_000,
+};
