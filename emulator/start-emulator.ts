@@ -1,0 +1,117 @@
+/**
+ * Starts a local cloud on loopback: r-kvstore with its backup download host, OSS, Function Compute and STS, each
+ * on a port of its own, sharing one clock, one identity store, one journal and one list of faults.
+ */
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { createClock } from './clock.ts';
+import { createControl, type Control } from './control.ts';
+import { createFaults, type ServiceName } from './faults.ts';
+import { createFc, type Fc } from './fc/fc-service.ts';
+import { listen, type Listening } from './http.ts';
+import { createIdentity, type AccessKey } from './identity.ts';
+import { createJournal } from './journal.ts';
+import { createOss, type Oss } from './oss/oss-service.ts';
+import { createSts } from './sts/sts-service.ts';
+import { createCertificate } from './sts/certificate.ts';
+import { createTair, type Tair } from './tair/tair-service.ts';
+import type { BucketSpec, FunctionSpec, InstanceSpec, World } from './world.ts';
+
+export interface EmulatorOptions {
+  /** Keeps the state; a second start in the same folder finds buckets and backups again. Default: a temporary folder, removed at the end. */
+  readonly folder?: string;
+  /** Default: all chosen by the system. */
+  readonly ports?: Partial<Record<ServiceName | 'control', number>>;
+  readonly accountId?: string;
+  /** The account's access key; random if left out. */
+  readonly accessKey?: AccessKey;
+  readonly instances?: readonly InstanceSpec[];
+  readonly buckets?: readonly BucketSpec[];
+  /** May need the endpoints and roles of the world, so it is a function of it. */
+  readonly functions?: (world: World) => readonly FunctionSpec[];
+}
+
+export interface Emulator {
+  readonly world: World;
+  readonly accessKey: AccessKey;
+  readonly tair: Tair;
+  readonly oss: Oss;
+  readonly fc: Fc;
+  /** `http://127.0.0.1:<port>`: faults, journal, clock and state over HTTP, see docs/emulator.md. */
+  readonly controlEndpoint: string;
+  /** What a client exports to use this cloud: endpoints, region-independent, and credentials of the account. */
+  readonly environment: Readonly<Record<string, string>>;
+  /** Ends every process and connection; removes the folder if it was temporary. Safe to call twice. */
+  stop(): Promise<void>;
+}
+
+const DEFAULT_ACCOUNT_ID = '1234567890123456';
+
+export async function startEmulator(options: EmulatorOptions = {}): Promise<Emulator> {
+  const folder =
+    options.folder === undefined
+      ? await mkdtemp(join(tmpdir(), 'tairlift-emulator-'))
+      : resolve(options.folder);
+  await mkdir(folder, { recursive: true });
+
+  const clock = createClock();
+  const endpoints: Record<ServiceName, string> = { tair: '', oss: '', fc: '', sts: '', download: '' };
+  const world: World = {
+    clock,
+    faults: createFaults(),
+    journal: createJournal(),
+    identity: createIdentity(clock),
+    folder,
+    accountId: options.accountId ?? DEFAULT_ACCOUNT_ID,
+    endpoints,
+  };
+  const accessKey = world.identity.addAccount(world.accountId, options.accessKey);
+
+  const oss = await createOss(world, options.buckets ?? []);
+  const tair = await createTair(world, options.instances ?? []);
+  const fc = createFc(world);
+  const certificate = await createCertificate(folder);
+  const services = [oss.service, tair.service, tair.download, fc.service, createSts(world)];
+
+  const open: Listening[] = [];
+  let control: Control | undefined;
+  let stopped: Promise<void> | undefined;
+  const stop = async (): Promise<void> => {
+    await fc.stop();
+    await Promise.all([control?.close(), ...open.map(async (listening) => listening.close())]);
+    await tair.stop();
+    await oss.stop();
+    if (options.folder === undefined) await rm(folder, { recursive: true, force: true });
+  };
+
+  try {
+    for (const service of services) {
+      const tls = service.name === 'sts' ? { tls: certificate } : {};
+      const listening = await listen(service, world, { port: options.ports?.[service.name] ?? 0, ...tls });
+      open.push(listening);
+      endpoints[service.name] = `${service.name === 'sts' ? 'https' : 'http'}://127.0.0.1:${listening.port}`;
+    }
+    await tair.start();
+    fc.deploy(options.functions?.(world) ?? []);
+    const emulator = { world, accessKey, tair, oss, fc };
+    control = await createControl(emulator, options.ports?.control ?? 0);
+    return {
+      ...emulator,
+      controlEndpoint: control.endpoint,
+      environment: {
+        TAIRLIFT_ENDPOINT_TAIR: endpoints.tair,
+        TAIRLIFT_ENDPOINT_OSS: endpoints.oss,
+        TAIRLIFT_ENDPOINT_FC: endpoints.fc,
+        TAIRLIFT_ENDPOINT_STS: endpoints.sts,
+        NODE_EXTRA_CA_CERTS: certificate.certFile,
+        ALIBABA_CLOUD_ACCESS_KEY_ID: accessKey.accessKeyId,
+        ALIBABA_CLOUD_ACCESS_KEY_SECRET: accessKey.accessKeySecret,
+      },
+      stop: async () => (stopped ??= stop()),
+    };
+  } catch (error) {
+    await (stopped ??= stop());
+    throw error;
+  }
+}

@@ -1,0 +1,81 @@
+/** What the emulated services share, and the plain descriptions that a world is made from. */
+import type { Clock } from './clock.ts';
+import type { ServiceName } from './faults.ts';
+import type { Surroundings } from './http.ts';
+import type { Identity } from './identity.ts';
+
+export interface World extends Surroundings {
+  readonly clock: Clock;
+  readonly identity: Identity;
+  /** Everything on disk lives below: objects, backup files, the data of the servers. */
+  readonly folder: string;
+  /** The account that owns what no spec assigns to another one. */
+  readonly accountId: string;
+  /** `http://127.0.0.1:<port>` by service, known once they listen; `sts` is https. */
+  readonly endpoints: Readonly<Record<ServiceName, string>>;
+}
+
+export interface InstanceSpec {
+  readonly region: string;
+  readonly id: string;
+  readonly name?: string;
+  /** The owner's account; the world's own if left out. */
+  readonly accountId?: string;
+  readonly architecture?: 'standard' | 'cluster' | 'rwsplit';
+  /** Cloud-native (listed by DescribeClusterBackupList when a cluster) or classic. Default cloud-native. */
+  readonly deployment?: 'cloud-native' | 'classic';
+  /** Classic clusters bought before December 2023 give one backup job per shard. Default false. */
+  readonly jobPerShard?: boolean;
+  readonly edition?: 'Community' | 'Enterprise';
+  /** Default: a high-availability pair. `single` has no backups at all. */
+  readonly nodes?: 'pair' | 'single';
+  /** Default `7.0`. */
+  readonly engineVersion?: string;
+  readonly instanceClass?: string;
+  /** `tair_essd` and the like; shown by DescribeInstanceAttribute. */
+  readonly storageType?: string;
+  readonly resourceGroupId?: string;
+  readonly shards?: number;
+  readonly tags?: Readonly<Record<string, string>>;
+  /** Default `Normal`. */
+  readonly status?: string;
+  /**
+   * Where backups come from: real `redis-server` processes, one a shard (the default), or ready RDB files, one a
+   * shard, for scenarios with hundreds of instances.
+   */
+  readonly rdbFiles?: readonly string[];
+}
+
+export interface BucketSpec {
+  readonly name: string;
+  /** As Tair writes it, without `oss-`: `cn-hangzhou`. */
+  readonly region: string;
+  readonly accountId?: string;
+}
+
+export interface FunctionSpec {
+  readonly name: string;
+  /** Only functions of the older API generation live in a service. */
+  readonly service?: string;
+  readonly region: string;
+  /** The folder that holds the bundle, as it would be uploaded. */
+  readonly codeFolder: string;
+  /** `index.handler` by default. */
+  readonly handler?: string;
+  readonly memoryMb: number;
+  readonly timeoutSeconds: number;
+  /** ARN of the role whose session the context carries. */
+  readonly role: string;
+  readonly environment?: Readonly<Record<string, string>>;
+  /** Retries of asynchronous invocations whose code failed. Default 3, the platform's. */
+  readonly maxAsyncRetryAttempts?: number;
+  readonly timers?: readonly TimerSpec[];
+}
+
+export interface TimerSpec {
+  readonly name: string;
+  /** Six fields, seconds first, UTC, or with a `CRON_TZ=Area/City ` prefix; or `@every 5m`. */
+  readonly cron: string;
+  /** Handed over as a string in the timer event. */
+  readonly payload: string;
+}
