@@ -1,0 +1,349 @@
+/**
+ * What to protect and where to put it: `plans.yaml` and the environment, read and checked before any call is made.
+ * Every problem is reported at once, by name and line; a key that nobody knows is a problem too, because it is a
+ * typing mistake that would otherwise switch something off in silence.
+ */
+import { distance } from 'fastest-levenshtein';
+import { LineCounter, parseDocument } from 'yaml';
+import { z } from 'zod';
+import { BackupError } from './errors.ts';
+
+/** At most this many errors, or this share of the selected instances, before no new instance is started. */
+export type MaxErrors =
+  | { readonly kind: 'count'; readonly count: number }
+  | { readonly kind: 'share'; readonly share: number };
+
+const region = z.string().regex(/^[a-z]{2}-[a-z]+[a-z0-9-]*$/, 'a region id such as cn-hangzhou');
+const instanceId = z.string().regex(/^[a-z0-9][\w-]{1,63}$/i, 'an instance id such as r-bp1abc');
+const maxErrors = z
+  .union([z.number().int().nonnegative(), z.string().regex(/^(\d{1,2}(\.\d+)?|100)%$/)], {
+    error: 'a whole number of instances, or a percentage such as "10%"',
+  })
+  .transform((value): MaxErrors =>
+    typeof value === 'number'
+      ? { kind: 'count', count: value }
+      : { kind: 'share', share: Number(value.slice(0, -1)) / 100 },
+  );
+
+const accountSchema = z.strictObject({
+  roleArn: z
+    .string()
+    .regex(/^acs:ram::\d+:role\/[\w.-]+$/i, 'a role such as acs:ram::1234:role/tairlift-source'),
+  externalId: z.string().min(2).max(1224).optional(),
+});
+
+const targetSchema = z
+  .strictObject({
+    region,
+    instances: z
+      .array(instanceId)
+      .min(1, 'at least one instance id; leave it out for all instances')
+      .optional(),
+    tags: z.record(z.string().min(1), z.coerce.string()).optional(),
+    name: z.string().min(1).optional(),
+    account: accountSchema.optional(),
+  })
+  .refine(
+    (target) => target.instances === undefined || (target.tags === undefined && target.name === undefined),
+    {
+      message: 'either instances, or tags and name: an instance that is named is taken whatever its tags',
+    },
+  );
+
+const keepCount = z.number().int().nonnegative().optional();
+
+const planSchema = z.strictObject({
+  targets: z.array(targetSchema).min(1, 'at least one target'),
+  backup: z
+    .strictObject({
+      /** A finished backup that is at most this old is taken instead of a new one. 0: always a new one. */
+      adoptWithinHours: z.number().nonnegative().max(168).default(0),
+      /** From the start of the run on this instance until its backup must be finished at the source. */
+      timeoutMinutes: z.number().positive().max(1440).default(360),
+    })
+    .prefault({}),
+  rate: z
+    .strictObject({
+      concurrency: z.number().int().positive().max(1000).default(10),
+      maxErrors: maxErrors.default({ kind: 'share', share: 1 }),
+    })
+    .prefault({}),
+  destination: z
+    .strictObject({
+      region: region.optional(),
+      bucket: z.string().min(3).max(63).optional(),
+      prefix: z.string().optional(),
+    })
+    .prefault({}),
+  retention: z
+    .strictObject({
+      last: keepCount,
+      hourly: keepCount,
+      daily: keepCount,
+      weekly: keepCount,
+      monthly: keepCount,
+      yearly: keepCount,
+    })
+    .optional(),
+  objective: z.strictObject({ rpoHours: z.number().positive() }).optional(),
+  timeZone: z.string().refine(isTimeZone, 'an IANA time zone such as Asia/Shanghai').default('UTC'),
+  notify: z
+    .array(
+      z
+        .strictObject({
+          dingtalk: z.string().optional(),
+          feishu: z.string().optional(),
+          wecom: z.string().optional(),
+          webhook: z.string().optional(),
+        })
+        .refine((channel) => Object.keys(channel).length === 1, 'one channel an entry'),
+    )
+    .optional(),
+});
+
+const plansSchema = z.strictObject({
+  plans: z
+    .record(z.string().regex(/^[\w.-]{1,64}$/, 'a plan name of letters, digits, _ . and -'), planSchema)
+    .refine((plans) => Object.keys(plans).length > 0, 'at least one plan'),
+});
+
+export type Target = z.infer<typeof targetSchema>;
+export type Account = z.infer<typeof accountSchema>;
+
+export interface Destination {
+  /** Without `oss-`. */
+  readonly region: string;
+  readonly bucket: string;
+  /** Put before every key as it stands; usually empty or ending in `/`. */
+  readonly prefix: string;
+}
+
+export type Plan = Omit<z.infer<typeof planSchema>, 'destination'> & {
+  readonly name: string;
+  readonly destination: Destination;
+};
+
+/** Overrides of the services' addresses: the emulator, or private endpoints. */
+export interface Endpoints {
+  readonly tair?: string;
+  readonly oss?: string;
+  readonly fc?: string;
+  readonly sts?: string;
+  readonly cms?: string;
+}
+
+export interface Environment {
+  readonly endpoints: Endpoints;
+  /** Name of the uploader function; `service/function` for one of the older generation. */
+  readonly uploader?: string;
+  readonly destination: Partial<Destination>;
+  /** Where `plans.yaml` is; beside the function's `index.js` if not given. */
+  readonly plansPath?: string;
+}
+
+export type Variables = Readonly<Record<string, string | undefined>>;
+
+/** Reads the environment. Throws `CONFIG_INVALID` naming every variable that is wrong. */
+export function readEnvironment(variables: Variables): Environment {
+  const problems: string[] = [];
+  const endpoint = (name: string): string | undefined => {
+    const value = variables[name];
+    if (value === undefined || value === '') return undefined;
+    if (!/^https?:\/\/[^/?#@\s]+\/?$/.test(value))
+      problems.push(`${name}: an address such as http://127.0.0.1:9000, not "${value}"`);
+    return value.replace(/\/$/, '');
+  };
+  const endpoints = defined({
+    tair: endpoint('TAIRLIFT_ENDPOINT_TAIR'),
+    oss: endpoint('TAIRLIFT_ENDPOINT_OSS'),
+    fc: endpoint('TAIRLIFT_ENDPOINT_FC'),
+    sts: endpoint('TAIRLIFT_ENDPOINT_STS'),
+    cms: endpoint('TAIRLIFT_ENDPOINT_CMS'),
+  });
+  const ossRegion = variables['TAIRLIFT_OSS_REGION']?.replace(/^oss-/, '');
+  const prefix = variables['TAIRLIFT_PREFIX'];
+  problems.push(...prefixProblems('TAIRLIFT_PREFIX', prefix ?? ''));
+  if (problems.length > 0) throw invalid('read the environment', problems);
+  return {
+    endpoints,
+    destination: defined({
+      region: ossRegion || undefined,
+      bucket: variables['TAIRLIFT_BUCKET'] || undefined,
+      prefix,
+    }),
+    ...defined({
+      uploader: variables['TAIRLIFT_UPLOADER'] || undefined,
+      plansPath: variables['TAIRLIFT_PLANS'] || undefined,
+    }),
+  };
+}
+
+/**
+ * Reads `plans.yaml`. `${env:NAME}` in any text is replaced by that variable, so that secrets stay out of the file.
+ * @param text the file's content
+ * @param fileName for messages
+ * @param environment gives the destination where a plan names none of its own
+ * @throws BackupError `CONFIG_INVALID` with every problem of the file
+ */
+export function readPlans(
+  text: string,
+  fileName: string,
+  environment: Environment,
+  variables: Variables,
+): ReadonlyMap<string, Plan> {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines });
+  if (document.errors.length > 0) {
+    throw invalid(
+      `read ${fileName}`,
+      document.errors.map((error) => (error.message.split('\n')[0] ?? 'not YAML').replace(/:$/, '')),
+    );
+  }
+  const problems: string[] = [];
+  const json = replaceVariables(document.toJS(), variables, problems, []);
+  const parsed = plansSchema.safeParse(json);
+  const where = (path: readonly PropertyKey[]): string => {
+    const node = document.getIn(path, true) as { range?: readonly [number, number, number] } | undefined;
+    const line = node?.range === undefined ? undefined : lines.linePos(node.range[0]).line;
+    return `${line === undefined ? '' : `line ${line}: `}${path.map(String).join('.') || 'the file'}`;
+  };
+  if (!parsed.success) for (const issue of parsed.error.issues) problems.push(...explain(issue, where));
+  if (!parsed.success || problems.length > 0) throw invalid(`read ${fileName}`, problems);
+
+  const plans = new Map<string, Plan>();
+  for (const [name, plan] of Object.entries(parsed.data.plans)) {
+    const destination = { ...environment.destination, ...defined(plan.destination) };
+    const { region: ossRegion, bucket, prefix = '' } = destination;
+    const at = `plans.${name}.destination`;
+    if (ossRegion === undefined) problems.push(`${at}.region: missing; set it there, or TAIRLIFT_OSS_REGION`);
+    if (bucket === undefined) problems.push(`${at}.bucket: missing; set it there, or TAIRLIFT_BUCKET`);
+    problems.push(...prefixProblems(`${at}.prefix`, prefix));
+    plans.set(name, {
+      ...plan,
+      name,
+      destination: { region: ossRegion ?? '', bucket: bucket ?? '', prefix },
+    });
+  }
+  if (problems.length > 0) throw invalid(`read ${fileName}`, problems);
+  return plans;
+}
+
+/** The plan of that name. Throws `CONFIG_INVALID` that lists the names there are. */
+export function planNamed(plans: ReadonlyMap<string, Plan>, name: string): Plan {
+  const plan = plans.get(name);
+  if (plan !== undefined) return plan;
+  const names = [...plans.keys()];
+  throw new BackupError('CONFIG_INVALID', `find plan "${name}": no such plan${suggestion(name, names)}`, {
+    hint: `plans.yaml has: ${names.join(', ')}`,
+  });
+}
+
+/** How many errors a run of this many instances tolerates before it stops starting new ones. */
+export function toleratedErrors(limit: MaxErrors, selected: number): number {
+  return limit.kind === 'count' ? limit.count : Math.floor(limit.share * selected);
+}
+
+function invalid(attempt: string, problems: readonly string[]): BackupError {
+  return new BackupError('CONFIG_INVALID', `${attempt}: ${problems.join('; ')}`, {
+    details: { problems: problems.length },
+  });
+}
+
+type Issue = z.core.$ZodIssue;
+
+function explain(issue: Issue, where: (path: readonly PropertyKey[]) => string): string[] {
+  if (issue.code === 'unrecognized_keys') {
+    return issue.keys.map(
+      (key) => `${where([...issue.path, key])}: unknown key${suggestion(key, KNOWN_KEYS)}`,
+    );
+  }
+  if (issue.code === 'invalid_type' && issue.input === undefined) {
+    const parent = issue.path.slice(0, -1);
+    return [`${where(parent)}: ${String(issue.path.at(-1) ?? 'plans')} is missing`];
+  }
+  if (issue.code === 'invalid_key')
+    return [`${where(issue.path)}: ${issue.issues.map((inner) => inner.message).join('; ')}`];
+  return [`${where(issue.path)}: ${issue.message}`];
+}
+
+const KNOWN_KEYS = [
+  'plans',
+  ...Object.keys(planSchema.shape),
+  ...Object.keys(targetSchema.shape),
+  ...Object.keys(accountSchema.shape),
+  'adoptWithinHours',
+  'timeoutMinutes',
+  'concurrency',
+  'maxErrors',
+  'bucket',
+  'prefix',
+  'rpoHours',
+  'last',
+  'hourly',
+  'daily',
+  'weekly',
+  'monthly',
+  'yearly',
+  'dingtalk',
+  'feishu',
+  'wecom',
+  'webhook',
+];
+
+function suggestion(word: string, candidates: readonly string[]): string {
+  const near = candidates
+    .map((candidate) => ({ candidate, edits: distance(word.toLowerCase(), candidate.toLowerCase()) }))
+    .filter(({ candidate, edits }) => edits <= Math.max(1, Math.floor(candidate.length / 3)))
+    .sort((a, b) => a.edits - b.edits)[0];
+  return near === undefined ? '' : `; did you mean "${near.candidate}"?`;
+}
+
+function replaceVariables(
+  value: unknown,
+  variables: Variables,
+  problems: string[],
+  path: readonly string[],
+): unknown {
+  if (typeof value === 'string') {
+    return value.replaceAll(/\$\{env:(\w+)\}/g, (_whole, name: string) => {
+      const found = variables[name];
+      if (found === undefined || found === '')
+        problems.push(`${path.join('.')}: the variable ${name} is not set`);
+      return found ?? '';
+    });
+  }
+  if (Array.isArray(value))
+    return value.map((item, index) => replaceVariables(item, variables, problems, [...path, String(index)]));
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([key, item]) => [
+      key,
+      replaceVariables(item, variables, problems, [...path, key]),
+    ]),
+  );
+}
+
+/** OSS object keys have no leading slash, and the console cannot show empty or dotted folders. */
+function prefixProblems(name: string, prefix: string): string[] {
+  return prefix.startsWith('/') ||
+    prefix.startsWith('\\') ||
+    prefix.includes('//') ||
+    /(^|\/)\.\.?\//.test(prefix)
+    ? [`${name}: "${prefix}" must not start with a slash or contain empty or dotted folders`]
+    : [];
+}
+
+function isTimeZone(name: string): boolean {
+  try {
+    return Intl.DateTimeFormat('en', { timeZone: name }).resolvedOptions().timeZone !== '';
+  } catch {
+    return false;
+  }
+}
+
+type Defined<T> = { [K in keyof T]?: Exclude<T[K], undefined> };
+
+/** The same record without its undefined members. */
+function defined<T extends Record<string, unknown>>(record: T): Defined<T> {
+  return Object.fromEntries(Object.entries(record).filter(([, value]) => value !== undefined)) as Defined<T>;
+}

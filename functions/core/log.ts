@@ -1,0 +1,34 @@
+/** One JSON line per event, to standard output; Function Compute and the CLI both collect it there. */
+import { redact, toErrorRecord } from './errors.ts';
+
+export type LogFields = Readonly<Record<string, unknown>>;
+
+export interface Log {
+  info(message: string, fields?: LogFields): void;
+  warn(message: string, fields?: LogFields): void;
+  error(message: string, fields?: LogFields): void;
+  /** The same log with these fields on every line. */
+  with(fields: LogFields): Log;
+}
+
+/** @param write gets each finished line, without the line end */
+export function createLog(write: (line: string) => void, fields: LogFields = {}): Log {
+  const emit = (level: string, message: string, more: LogFields = {}): void => {
+    const entry = { at: new Date().toISOString(), level, message, ...fields, ...more };
+    write(
+      redact(
+        JSON.stringify(entry, (_key, value: unknown) =>
+          value instanceof Error ? toErrorRecord(value) : value,
+        ),
+      ),
+    );
+  };
+  return {
+    info: (message, more) => emit('info', message, more),
+    warn: (message, more) => emit('warn', message, more),
+    error: (message, more) => emit('error', message, more),
+    with: (more) => createLog(write, { ...fields, ...more }),
+  };
+}
+
+export const silentLog: Log = createLog(() => undefined);

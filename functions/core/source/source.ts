@@ -1,0 +1,119 @@
+/**
+ * Where backups come from. One implementation per kind of source; rules that hold for all of them (selection,
+ * waiting, adopting, completeness) are built on top of this interface and never inside an implementation.
+ */
+
+export type Architecture = 'standard' | 'cluster' | 'rwsplit';
+
+/** One Redis-compatible instance, as far as backing it up needs to know. */
+export interface Instance {
+  readonly region: string;
+  readonly id: string;
+  /** The operator's own name for it; may be empty. */
+  readonly name: string;
+  readonly engine: string;
+  readonly engineVersion: string;
+  readonly architecture: Architecture;
+  /** Data shards, each of which gives one file of a backup. 1 unless it is a cluster. */
+  readonly shards: number;
+  /** As the service writes it (`Normal`, `Changing`, …). */
+  readonly status: string;
+  readonly tags: Readonly<Record<string, string>>;
+  /** Why it can never be backed up by downloading files, when that is so; one clause, lower case. */
+  readonly noBackup?: string;
+}
+
+export interface InstanceQuery {
+  readonly region: string;
+  /** Only these; ids that do not exist are simply not returned. Any number: implementations split what their API limits. */
+  readonly ids?: readonly string[];
+  /** Only those that carry all of these. */
+  readonly tags?: Readonly<Record<string, string>>;
+}
+
+/** What became of a request to start a backup. It is never sent twice by an implementation. */
+export type StartResult =
+  /** Accepted. One job, or one for each shard. */
+  | { readonly kind: 'started'; readonly jobIds: readonly string[] }
+  /** Refused, because one is running already: find and adopt it. */
+  | { readonly kind: 'already-running' }
+  /** No answer arrived: it may or may not have started. Look before doing anything else. */
+  | { readonly kind: 'unknown'; readonly reason: string };
+
+export type BackupMode = 'manual' | 'automated';
+
+/** A job as the service's progress list shows it. Jobs vanish from that list; failure shows only in the backups. */
+export interface BackupJob {
+  readonly id: string;
+  /** Everything that is not known to be finished counts as running. */
+  readonly state: 'running' | 'finished';
+  readonly mode: BackupMode;
+  /** ISO 8601, UTC; absent when the service did not say. */
+  readonly startedAt?: string;
+  /** 0 to 100 when the service says something usable. */
+  readonly progressPercent?: number;
+}
+
+/** One backup of an instance as the service lists it: all rows that belong together. */
+export interface SourceBackup {
+  /** Set id of a cloud-native cluster, or the ids of the rows, ascending. */
+  readonly ids: readonly string[];
+  /** Empty when the service does not tell. */
+  readonly jobIds: readonly string[];
+  readonly mode: BackupMode;
+  readonly state: 'running' | 'succeeded' | 'failed';
+  /** ISO 8601, UTC, whole seconds. */
+  readonly startedAt: string;
+  readonly endedAt?: string;
+  readonly files: readonly SourceFile[];
+}
+
+/** One file of a backup: one shard. */
+export interface SourceFile {
+  /** 0-based position among the shards, in the order of the service's node ids. */
+  readonly shard: number;
+  /** The service's id of the node it came from. */
+  readonly node: string;
+  /** The file's own name, taken from the URL's path: `hins1_data_20260101000000.rdb`. Unique within the backup. */
+  readonly name: string;
+  /** As the service announces it; 0 when it does not. Never trusted as the length, only compared. */
+  readonly announcedBytes: number;
+  /** Signed and short-lived: use at once, never store, never log. Absent when it cannot be downloaded. */
+  readonly url?: string;
+}
+
+/** A half-open span of time, ISO 8601 UTC. Implementations widen it where the service filters coarsely. */
+export interface TimeSpan {
+  readonly from: string;
+  readonly to: string;
+}
+
+export interface Source {
+  /** Regions in which there can be instances. */
+  listRegions(signal: AbortSignal): Promise<readonly string[]>;
+
+  /**
+   * All matching instances, every page of them, each at most once, in no particular order. Throws when a page cannot
+   * be had: never ends early as if the list were complete.
+   */
+  listInstances(query: InstanceQuery, signal: AbortSignal): AsyncIterable<Instance>;
+
+  /** The instance as it is now, or undefined when it does not exist (any more). */
+  getInstance(region: string, id: string, signal: AbortSignal): Promise<Instance | undefined>;
+
+  /**
+   * Asks once for a backup. Throttling before acceptance is retried inside; anything after which the request may have
+   * been accepted is not. Throws `BACKUP_QUOTA`, `INSTANCE_NOT_FOUND`, `INSTANCE_NOT_READY` (retryable),
+   * `PERMISSION_DENIED`.
+   */
+  startBackup(instance: Instance, signal: AbortSignal): Promise<StartResult>;
+
+  /** Jobs that the service still lists for the instance, running or finished, in no particular order. */
+  listJobs(instance: Instance, signal: AbortSignal): Promise<readonly BackupJob[]>;
+
+  /**
+   * Backups of the instance that started within the span, newest first, all pages. URLs in the files are fresh. A
+   * backup whose rows are not all listed yet is returned with the files that are: completeness is judged above.
+   */
+  listBackups(instance: Instance, span: TimeSpan, signal: AbortSignal): Promise<readonly SourceBackup[]>;
+}

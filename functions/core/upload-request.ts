@@ -1,0 +1,72 @@
+/** What the orchestrator asks of the uploader, and what the uploader leaves behind. Both sides read it from here. */
+import { z } from 'zod';
+import { BackupError, type ErrorRecord } from './errors.ts';
+
+const uploadRequestSchema = z.strictObject({
+  runId: z.string().min(1),
+  plan: z.string().min(1),
+  /** The run's date, for the keys. */
+  date: z.string().regex(/^\d{4}-\d\d-\d\d$/),
+  /** 1 for the first invocation of this instance in this run, then counting. */
+  attempt: z.number().int().positive(),
+  destination: z.strictObject({ region: z.string().min(1), bucket: z.string().min(1), prefix: z.string() }),
+  /** The role to assume in the account that owns the instance, when it is not the function's own. */
+  account: z.strictObject({ roleArn: z.string(), externalId: z.string().optional() }).optional(),
+  instance: z.strictObject({
+    region: z.string().min(1),
+    id: z.string().min(1),
+    name: z.string(),
+    engine: z.string(),
+    engineVersion: z.string(),
+    architecture: z.enum(['standard', 'cluster', 'rwsplit']),
+    shards: z.number().int().positive(),
+  }),
+  backup: z.strictObject({
+    ids: z.array(z.string()).min(1),
+    jobIds: z.array(z.string()),
+    mode: z.enum(['manual', 'automated']),
+    startedAt: z.string(),
+    endedAt: z.string(),
+    adopted: z.boolean(),
+  }),
+});
+
+export type UploadRequest = z.infer<typeof uploadRequestSchema>;
+
+/** Parses an uploader event. Throws `CONFIG_INVALID` that names every field that is wrong. */
+export function parseUploadRequest(event: Buffer): UploadRequest {
+  let json: unknown;
+  try {
+    json = JSON.parse(event.toString('utf8'));
+  } catch (cause) {
+    throw new BackupError('CONFIG_INVALID', 'read the uploader event: not JSON', {
+      cause,
+      hint: 'the uploader is invoked by the orchestrator; invoke the orchestrator with {"plan":"<name>"} instead',
+    });
+  }
+  const result = uploadRequestSchema.safeParse(json);
+  if (result.success) return result.data;
+  const problems = result.error.issues.map((issue) => `${issue.path.join('.') || 'event'}: ${issue.message}`);
+  throw new BackupError('CONFIG_INVALID', `read the uploader event: ${problems.join('; ')}`, {
+    hint: 'the uploader is invoked by the orchestrator; invoke the orchestrator with {"plan":"<name>"} instead',
+  });
+}
+
+/**
+ * The step `outcome-<attempt>` that an uploader writes as its last act. A stored outcome is only a hint that the
+ * manifest is there: the orchestrator reads the manifest itself. No outcome and no manifest means it is still at
+ * work, or dead.
+ */
+export type UploadOutcome =
+  | {
+      readonly status: 'stored';
+      readonly attempt: number;
+      readonly finishedAt: string;
+      readonly manifest: string;
+    }
+  | {
+      readonly status: 'failed';
+      readonly attempt: number;
+      readonly finishedAt: string;
+      readonly error: ErrorRecord;
+    };
