@@ -10,6 +10,6 @@ module.exports = {
     ],
   },
   // Packages that ship only ES modules go through the transform like our own code.
-  transformIgnorePatterns: ['/node_modules/(?!(p-limit|yocto-queue|commander)/)', '/dist/'],
+  transformIgnorePatterns: ['/node_modules/(?!(p-limit|yocto-queue)/)', '/dist/'],
   testTimeout: 60_000,
 };

@@ -15,9 +15,10 @@ export type MaxErrors =
 
 const region = z.string().regex(/^[a-z]{2}-[a-z]+[a-z0-9-]*$/, 'a region id such as cn-hangzhou');
 const instanceId = z.string().regex(/^[a-z0-9][\w-]{1,63}$/i, 'an instance id such as r-bp1abc');
+const maxErrorsForm = 'a whole number of instances, or a percentage such as "10%"';
 const maxErrors = z
-  .union([z.number().int().nonnegative(), z.string().regex(/^(\d{1,2}(\.\d+)?|100)%$/)], {
-    error: 'a whole number of instances, or a percentage such as "10%"',
+  .union([z.number().int().nonnegative(), z.string().regex(/^(\d{1,2}(\.\d+)?|100)%$/, maxErrorsForm)], {
+    error: maxErrorsForm,
   })
   .transform((value): MaxErrors =>
     typeof value === 'number'

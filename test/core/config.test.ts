@@ -1,0 +1,150 @@
+import {
+  planNamed,
+  readEnvironment,
+  readPlans,
+  toleratedErrors,
+  type Plan,
+} from '../../functions/core/config.ts';
+
+const variables = { TAIRLIFT_BUCKET: 'my-backups', TAIRLIFT_OSS_REGION: 'oss-cn-hangzhou' };
+const environment = readEnvironment(variables);
+
+function plansOf(text: string, env: Record<string, string> = variables): ReadonlyMap<string, Plan> {
+  return readPlans(text, 'plans.yaml', readEnvironment(env), env);
+}
+
+function problemOf(text: string, env: Record<string, string> = variables): string {
+  try {
+    plansOf(text, env);
+  } catch (error) {
+    return (error as Error).message;
+  }
+  throw new Error('the plans were accepted');
+}
+
+const MINIMAL = 'plans:\n  nightly:\n    targets: [{ region: cn-hangzhou }]\n';
+
+describe('plans.yaml', () => {
+  it('needs only targets, and takes the destination from the environment', () => {
+    expect(planNamed(plansOf(MINIMAL), 'nightly')).toMatchObject({
+      name: 'nightly',
+      targets: [{ region: 'cn-hangzhou' }],
+      backup: { adoptWithinHours: 0, timeoutMinutes: 360 },
+      rate: { concurrency: 10 },
+      destination: { region: 'cn-hangzhou', bucket: 'my-backups', prefix: '' },
+      timeZone: 'UTC',
+    });
+  });
+
+  it('accepts the whole example of the design', () => {
+    const text = `
+plans:
+  nightly:
+    targets:
+      - { region: cn-hangzhou, tags: { backup: nightly } }
+      - { region: cn-shanghai, instances: [r-uf6aaaa, r-uf6bbbb] }
+      - { region: ap-southeast-1, name: "prod-*", account: { roleArn: "acs:ram::2222:role/tairlift-source", externalId: team-a } }
+    backup: { adoptWithinHours: 6, timeoutMinutes: 360 }
+    rate: { concurrency: 10, maxErrors: "10%" }
+    destination: { region: cn-hangzhou, bucket: other-backups, prefix: "tair/" }
+    retention: { last: 7, daily: 14, weekly: 8, monthly: 12, yearly: 3 }
+    objective: { rpoHours: 26 }
+    timeZone: Asia/Shanghai
+    notify: [ { dingtalk: "\${env:DINGTALK_WEBHOOK}" } ]
+`;
+    const plan = planNamed(
+      plansOf(text, { ...variables, DINGTALK_WEBHOOK: 'https://example.test/hook' }),
+      'nightly',
+    );
+    expect(plan.destination).toEqual({ region: 'cn-hangzhou', bucket: 'other-backups', prefix: 'tair/' });
+    expect(plan.rate.maxErrors).toEqual({ kind: 'share', share: 0.1 });
+    expect(plan.notify).toEqual([{ dingtalk: 'https://example.test/hook' }]);
+  });
+
+  it('reports every problem at once, with line, path and suggestion', () => {
+    const problem = problemOf(`plans:
+  nightly:
+    targets:
+      - { regoin: cn-hangzhou }
+    rate: { concurency: 3, maxErrors: lots }
+    timeZone: Mars/Base
+`);
+    expect(problem).toContain('line 4: plans.nightly.targets.0.regoin: unknown key; did you mean "region"?');
+    expect(problem).toContain('plans.nightly.targets.0: region is missing');
+    expect(problem).toContain('plans.nightly.rate.concurency: unknown key; did you mean "concurrency"?');
+    expect(problem).toContain(
+      'plans.nightly.rate.maxErrors: a whole number of instances, or a percentage such as "10%"',
+    );
+    expect(problem).toContain('plans.nightly.timeZone: an IANA time zone');
+  });
+
+  it.each([
+    ['nothing', '', 'the file'],
+    ['no plan', 'plans: {}', 'at least one plan'],
+    ['not YAML', 'plans: [', 'read plans.yaml'],
+    ['the same key twice', `${MINIMAL}  nightly:\n    targets: [{ region: cn-hangzhou }]\n`, 'unique'],
+    [
+      'a plan name with a slash',
+      'plans:\n  a/b:\n    targets: [{ region: cn-hangzhou }]\n',
+      'a plan name of letters',
+    ],
+    ['no targets', 'plans:\n  a:\n    targets: []\n', 'at least one target'],
+    [
+      'ids together with tags',
+      'plans:\n  a:\n    targets: [{ region: cn-hangzhou, instances: [r-1], tags: { a: b } }]\n',
+      'either instances',
+    ],
+    ['a share over 100 %', `${MINIMAL}    rate: { maxErrors: "150%" }\n`, 'maxErrors'],
+    [
+      'a prefix with a leading slash',
+      `${MINIMAL}    destination: { prefix: /a }\n`,
+      'must not start with a slash',
+    ],
+    ['two channels in one entry', `${MINIMAL}    notify: [{ dingtalk: a, feishu: b }]\n`, 'one channel'],
+  ])('refuses %s', (_name, text, expected) => {
+    expect(problemOf(text)).toContain(expected);
+  });
+
+  it('names a variable that a plan refers to and that is not set', () => {
+    expect(problemOf(`${MINIMAL}    notify: [{ dingtalk: "\${env:HOOK}" }]\n`)).toContain(
+      'plans.nightly.notify.0.dingtalk: the variable HOOK is not set',
+    );
+  });
+
+  it('names both places where a missing bucket can be set', () => {
+    expect(problemOf(MINIMAL, {})).toMatch(
+      /destination\.region: missing.*TAIRLIFT_OSS_REGION.*destination\.bucket: missing.*TAIRLIFT_BUCKET/,
+    );
+  });
+
+  it('knows a plan by its exact name only, and suggests the near one', () => {
+    expect(() => planNamed(plansOf(MINIMAL), 'nighly')).toThrow(
+      'find plan "nighly": no such plan; did you mean "nightly"?',
+    );
+  });
+});
+
+describe('the environment', () => {
+  it('strips the slash and the oss- that people write', () => {
+    expect(environment.destination).toEqual({ region: 'cn-hangzhou', bucket: 'my-backups' });
+    expect(readEnvironment({ TAIRLIFT_ENDPOINT_OSS: 'http://127.0.0.1:9000/' }).endpoints.oss).toBe(
+      'http://127.0.0.1:9000',
+    );
+  });
+
+  it('names every wrong address at once', () => {
+    const wrong = { TAIRLIFT_ENDPOINT_OSS: 'localhost:1', TAIRLIFT_ENDPOINT_FC: 'ftp://a' };
+    expect(() => readEnvironment(wrong)).toThrow(/TAIRLIFT_ENDPOINT_OSS.*TAIRLIFT_ENDPOINT_FC/);
+  });
+});
+
+describe('maxErrors', () => {
+  it.each([
+    [{ kind: 'count', count: 3 } as const, 100, 3],
+    [{ kind: 'share', share: 0.1 } as const, 25, 2],
+    [{ kind: 'share', share: 0.1 } as const, 3, 0],
+    [{ kind: 'share', share: 1 } as const, 7, 7],
+  ])('%j of %i instances tolerates %i', (limit, selected, expected) => {
+    expect(toleratedErrors(limit, selected)).toBe(expected);
+  });
+});
