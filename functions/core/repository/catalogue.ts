@@ -50,21 +50,23 @@ export async function readCatalogue(
   const backups: StoredBackup[] = [];
   const damaged: DamagedManifest[] = [];
   const unfinished: string[] = [];
-  await Promise.all(
-    [...folders].map(async ([folder, entries]) => {
-      const manifest = entries.find((entry) => isManifestKey(entry.key));
-      if (manifest === undefined) return void unfinished.push(folder);
-      await limit(async () => {
-        const found = await readManifest(store, manifest.key, signal).catch((error: unknown) => {
-          const known = asBackupError(error);
-          if (known.code !== 'BACKUP_DAMAGED') throw known;
-          damaged.push({ manifestKey: manifest.key, error: known });
-          return undefined;
-        });
-        if (found !== undefined) backups.push({ manifestKey: manifest.key, manifest: found });
-      });
-    }),
+  const readFolder = async (folder: string, manifestKey: string | undefined): Promise<void> => {
+    if (manifestKey === undefined) {
+      unfinished.push(folder);
+      return;
+    }
+    try {
+      backups.push({ manifestKey, manifest: await readManifest(store, manifestKey, signal) });
+    } catch (error) {
+      const known = asBackupError(error);
+      if (known.code !== 'BACKUP_DAMAGED') throw known;
+      damaged.push({ manifestKey, error: known });
+    }
+  };
+  const reads = [...folders].map(async ([folder, entries]) =>
+    limit(readFolder, folder, entries.find((entry) => isManifestKey(entry.key))?.key),
   );
+  await Promise.all(reads);
   backups.sort(
     (a, b) =>
       b.manifest.backup.startedAt.localeCompare(a.manifest.backup.startedAt) ||
