@@ -1,0 +1,115 @@
+/** What people see: tables, sizes, progress bars. Results go to standard output, everything else to standard error. */
+import { MultiBar, type SingleBar } from 'cli-progress';
+import Table from 'cli-table3';
+import { redact } from '../functions/core/errors.ts';
+
+export function print(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
+export function printJson(value: unknown): void {
+  print(JSON.stringify(value, null, 2));
+}
+
+/** For people, beside the result. */
+export function note(text: string): void {
+  process.stderr.write(`${redact(text)}\n`);
+}
+
+const PLAIN_LINES = {
+  top: '',
+  'top-mid': '',
+  'top-left': '',
+  'top-right': '',
+  bottom: '',
+  'bottom-mid': '',
+  'bottom-left': '',
+  'bottom-right': '',
+  left: '',
+  'left-mid': '',
+  mid: '',
+  'mid-mid': '',
+  right: '',
+  'right-mid': '',
+  middle: '  ',
+};
+
+/** Columns that hold only numbers and sizes are aligned to the right. */
+export function table(head: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
+  const numeric = head.map(
+    (_, column) =>
+      rows.length > 0 &&
+      rows.every((row) => /^[\d.,]+( [kMGT]?i?B)?$|^$|^-$/.test(String(row[column] ?? ''))),
+  );
+  const result = new Table({
+    head: [...head],
+    chars: PLAIN_LINES,
+    style: { head: [], border: [], 'padding-left': 0, 'padding-right': 0 },
+    colAligns: numeric.map((right) => (right ? 'right' : 'left')),
+  });
+  result.push(...rows.map((row) => row.map(String)));
+  return result
+    .toString()
+    .split('\n')
+    .map((line) => line.trimEnd())
+    .join('\n');
+}
+
+/** `12.3 MB`; decimal units, as the OSS console and bills use them. */
+export function size(bytes: number): string {
+  const units = ['B', 'kB', 'MB', 'GB', 'TB'];
+  let value = bytes;
+  let unit = 0;
+  while (value >= 999.5 && unit < units.length - 1) {
+    value /= 1000;
+    unit++;
+  }
+  return `${unit === 0 ? value : value.toPrecision(3)} ${units[unit] ?? ''}`;
+}
+
+export function duration(ms: number): string {
+  const seconds = Math.max(0, Math.round(ms / 1000));
+  if (seconds < 60) return `${(ms / 1000).toFixed(1)} s`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return `${minutes} min ${seconds % 60} s`;
+  const hours = Math.floor(minutes / 60);
+  return hours < 48 ? `${hours} h ${minutes % 60} min` : `${Math.floor(hours / 24)} d ${hours % 24} h`;
+}
+
+export interface Progress {
+  /** Adds to what is done. */
+  add(bytes: number): void;
+  end(): void;
+}
+
+const SILENT: Progress = { add: () => undefined, end: () => undefined };
+
+/** Smaller things are over before a bar is read. */
+const MIN_BYTES_FOR_BAR = 16 * 1024 * 1024;
+
+/** A bar on standard error, when that is a terminal and there is enough to wait for. */
+export function progressBar(label: string, totalBytes: number | undefined): Progress {
+  if (!process.stderr.isTTY || (totalBytes ?? 0) < MIN_BYTES_FOR_BAR) return SILENT;
+  const bars = new MultiBar({
+    format: '{label} {bar} {percentage}%  {done} of {all}  {rate}/s  {eta_formatted} left',
+    stream: process.stderr,
+    clearOnComplete: true,
+    hideCursor: true,
+    forceRedraw: false,
+    fps: 8,
+  });
+  const startedAtMs = Date.now();
+  const all = size(totalBytes ?? 0);
+  const bar: SingleBar = bars.create(totalBytes ?? 0, 0, { label, done: size(0), all, rate: size(0) });
+  let done = 0;
+  return {
+    add(bytes) {
+      done += bytes;
+      bar.update(done, {
+        done: size(done),
+        rate: size(done / Math.max(0.001, (Date.now() - startedAtMs) / 1000)),
+      });
+    },
+    end: () => bars.stop(),
+  };
+}
