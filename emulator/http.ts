@@ -59,7 +59,7 @@ export interface Service {
   readonly name: ServiceName;
   /** Never throws: what cannot be routed becomes a route whose `run` throws the service's own error. */
   route(request: Request): Route;
-  renderError(error: ServiceError, requestId: string): Reply;
+  renderError(error: ServiceError, requestId: string, request: Request): Reply;
   /** Headers that the service puts on every answer, its request id for instance. */
   commonHeaders(requestId: string): Readonly<Record<string, string>>;
 }
@@ -151,13 +151,14 @@ async function answer(
   const requestId = `EMU-${(++requestCount).toString(16).toUpperCase().padStart(12, '0')}`;
   let reply: Reply;
   try {
-    reply = await act(service, route, effect, requestId, entry);
+    reply = await act(service, route, request, effect, requestId, entry);
   } catch {
     // The client left while its request was read: there is nobody to answer.
     return void incoming.socket.destroy();
   }
   entry.received = counter.received;
   if (effect?.kind === 'lose-answer') return void incoming.socket.destroy();
+  if (!incoming.complete) await drain(incoming);
   await send(reply, service.commonHeaders(requestId), effect, entry, incoming, response, {
     clock,
     signal: gone.signal,
@@ -167,6 +168,7 @@ async function answer(
 async function act(
   service: Service,
   route: Route,
+  request: Request,
   effect: Effect | undefined,
   requestId: string,
   entry: JournalEntry,
@@ -191,7 +193,7 @@ async function act(
   } catch (error) {
     if (error instanceof ServiceError) {
       entry.code = error.code;
-      const rendered = service.renderError(error, requestId);
+      const rendered = service.renderError(error, requestId, request);
       return { ...rendered, headers: { ...rendered.headers, ...error.headers } };
     }
     if (error instanceof Error && (error.message === 'aborted' || error.message === 'the client went away'))
@@ -201,7 +203,11 @@ async function act(
     process.stderr.write(
       `emulator: ${service.name} ${route.action}: ${error instanceof Error ? (error.stack ?? error.message) : 'unknown error'}\n`,
     );
-    return service.renderError(new ServiceError(500, 'InternalError', 'The emulator failed.'), requestId);
+    return service.renderError(
+      new ServiceError(500, 'InternalError', 'The emulator failed.'),
+      requestId,
+      request,
+    );
   }
 }
 
@@ -230,7 +236,7 @@ async function send(
   if (effect?.kind === 'stall' && effect.afterBytes === undefined) return;
 
   entry.status = reply.status;
-  // A request whose body was not read to its end (an early error) must not poison a kept-alive connection.
+  // A request whose body did not come to its end must not poison a kept-alive connection.
   if (!incoming.complete) headers['connection'] = 'close';
   response.writeHead(reply.status, headers);
   if (incoming.method === 'HEAD' || body === undefined) {
@@ -246,6 +252,22 @@ async function send(
     // The client left or a `cut` came: what was sent is in the journal.
   }
   if (effect?.kind === 'cut') incoming.socket.destroy();
+}
+
+const DRAIN_MS = 2000;
+
+/**
+ * Lets the rest of a body come in that the action did not want, but not for long: a client that is still sending
+ * when the connection closes would lose the answer on its way.
+ */
+async function drain(incoming: IncomingMessage): Promise<void> {
+  incoming.unpipe();
+  incoming.resume();
+  await new Promise<void>((resolve) => {
+    const timer = setTimeout(resolve, DRAIN_MS);
+    incoming.once('end', resolve).once('close', resolve);
+    incoming.once('close', () => clearTimeout(timer)).once('end', () => clearTimeout(timer));
+  });
 }
 
 /** Passes an answer's body on, counted, and altered as the effect says. */
