@@ -1,0 +1,78 @@
+/** What the actions of both API generations have in common. */
+import { ServiceError, type Reply, type Request } from '../../http.ts';
+import { isAllowed, type Principal } from '../../identity.ts';
+import type { FunctionSpec } from '../../world.ts';
+import type { AsyncTask, AsyncTasks } from '../async-tasks.ts';
+import { accountOf, type Invoker } from '../invoker.ts';
+
+export interface Call {
+  readonly request: Request;
+  readonly body: Buffer;
+  readonly caller: Principal;
+  /** As the path names it, and the service of the older generation's path. */
+  readonly functionName: string;
+  readonly serviceName?: string;
+  readonly taskId?: string;
+  readonly qualifier?: string;
+}
+
+export interface Cloud {
+  readonly invoker: Invoker;
+  readonly tasks: AsyncTasks;
+  readonly functions: ReadonlyMap<string, FunctionSpec>;
+}
+
+/** The function that the call names, after checking that the caller may do this with it. */
+export function authorize(call: Call, { functions }: Cloud, ramAction: string): FunctionSpec {
+  const { caller, functionName, serviceName, qualifier } = call;
+  const spec = find(functions, functionName, serviceName);
+  const own = spec !== undefined && accountOf(spec) === caller.accountId ? spec : undefined;
+  if (!isAllowed(caller, ramAction))
+    throw new ServiceError(403, 'AccessDenied', `the caller is not authorized to perform '${ramAction}'`);
+  if (own === undefined && serviceName !== undefined && !hasService(functions, serviceName, caller))
+    throw new ServiceError(404, 'ServiceNotFound', `service '${serviceName}' does not exist`);
+  if (own === undefined)
+    throw new ServiceError(404, 'FunctionNotFound', `function '${functionName}' does not exist`);
+  if (qualifier !== undefined && qualifier !== '' && qualifier !== 'LATEST')
+    throw new ServiceError(
+      404,
+      'VersionNotFound',
+      `version '${qualifier}' of function '${functionName}' does not exist`,
+    );
+  return own;
+}
+
+/** Functions that were made with the older generation are called `service$function` in the newer one. */
+function find(
+  functions: ReadonlyMap<string, FunctionSpec>,
+  functionName: string,
+  serviceName: string | undefined,
+): FunctionSpec | undefined {
+  const [service, name] =
+    serviceName === undefined && functionName.includes('$')
+      ? functionName.split('$', 2)
+      : [serviceName, functionName];
+  const spec = functions.get(name ?? '');
+  return spec?.service === service ? spec : undefined;
+}
+
+function hasService(functions: ReadonlyMap<string, FunctionSpec>, name: string, caller: Principal): boolean {
+  return [...functions.values()].some(
+    (spec) => spec.service === name && accountOf(spec) === caller.accountId,
+  );
+}
+
+export function json(value: unknown, headers: Readonly<Record<string, string>> = {}): Reply {
+  return {
+    status: 200,
+    headers: { 'content-type': 'application/json', ...headers },
+    body: JSON.stringify(value),
+  };
+}
+
+export function findTask(call: Call, cloud: Cloud, spec: FunctionSpec): AsyncTask {
+  const task = cloud.tasks.find(spec.name, call.taskId ?? '');
+  if (task === undefined)
+    throw new ServiceError(404, 'AsyncTaskNotFound', `async task '${call.taskId}' does not exist`);
+  return task;
+}
