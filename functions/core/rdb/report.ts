@@ -73,6 +73,16 @@ export interface Fingerprint {
   readonly digest: string;
 }
 
+/** Contents as a server counts them: the part of a fingerprint that can be asked of a live server as well. */
+export interface ContentSummary {
+  readonly keys: number;
+  readonly expires: number;
+  readonly databases: Readonly<Record<string, DatabaseCount>>;
+  /** Keys by logical type; only types that occur. */
+  readonly types: Readonly<Partial<Record<LogicalType, number>>>;
+  readonly digest: string;
+}
+
 export interface RdbReport {
   readonly verdict: Verdict;
   /** Present exactly when the verdict is `truncated`, `corrupt` or `unsupported`. */
@@ -82,4 +92,6 @@ export interface RdbReport {
   /** The file's own checksum, 16 hexadecimal digits; absent when the file has none or ended before it. */
   readonly checksum?: string;
   readonly fingerprint: Fingerprint;
+  /** The contents without what expires before an instant, if the scanner was asked for it with `expiredBefore`. */
+  readonly live?: ContentSummary;
 }

@@ -1,4 +1,11 @@
-import type { RdbReport } from './report.ts';
+import { crc64Jones } from '../crc64.ts';
+import type { RdbContents } from './digest.ts';
+import { ContentDigest } from './digest.ts';
+import { Fault } from './fault.ts';
+import { FileReader } from './file.ts';
+import { FIRST_VERSION_WITH_CHECKSUM } from './format.ts';
+import { Input } from './input.ts';
+import type { Problem, RdbReport, Verdict } from './report.ts';
 
 /**
  * Reads an RDB file as it streams by. Bytes come in through `write` in order and in chunks of any size; nothing
@@ -11,4 +18,99 @@ export interface RdbScanner {
   hasFailed(): boolean;
   /** Ends the input. Safe to call twice; the second call returns the same report. */
   end(): RdbReport;
+}
+
+export interface RdbScannerOptions {
+  /**
+   * Asks for a second summary, `live`, without what expires before this instant (milliseconds since 1970): what a
+   * server that loads the file holds then. To be compared with `fingerprintServer` of the same instant.
+   */
+  readonly expiredBefore?: number;
+  /** Hears of every key and element as it is read. */
+  readonly contents?: RdbContents;
+  /** Largest key or compact value that is held in memory to be checked. Default 64 MiB. */
+  readonly heldBytesMax?: number;
+}
+
+export function createRdbScanner(options: RdbScannerOptions = {}): RdbScanner {
+  const live =
+    options.expiredBefore === undefined
+      ? undefined
+      : new ContentDigest({ expiredBefore: options.expiredBefore, ...nextOf(options.contents) });
+  const digest = new ContentDigest(nextOf(live ?? options.contents));
+  const input = new Input();
+  const file = new FileReader(input, digest, options.heldBytesMax);
+  const crc = crc64Jones();
+  const parse = file.read();
+
+  let bytes = 0;
+  /** Bytes that the reader wants in one piece before it goes on; 0 once it is at its end, or cannot go on. */
+  let wanted = 1;
+  let failure: { verdict: Verdict; problem: Problem } | undefined;
+  let report: RdbReport | undefined;
+
+  function write(chunk: Uint8Array): void {
+    bytes += chunk.length;
+    if (wanted === 0 || chunk.length === 0) return;
+    crc.update(chunk);
+    input.supply(chunk);
+    try {
+      while (wanted > 0 && input.reach(wanted)) wanted = parse.next().value ?? 0;
+    } catch (thrown) {
+      wanted = 0;
+      failure = failureOf(thrown);
+    }
+  }
+
+  function failureOf(thrown: unknown): { verdict: Verdict; problem: Problem } {
+    if (thrown instanceof Fault) return { verdict: thrown.verdict, problem: file.problem(thrown.message) };
+    const what = thrown instanceof Error ? thrown.message : 'unknown';
+    return { verdict: 'unsupported', problem: file.problem(`a defect of the reader itself (${what})`) };
+  }
+
+  function hasFailed(): boolean {
+    return failure !== undefined || file.complaint !== undefined || (wanted === 0 && bytes > input.offset());
+  }
+
+  function end(): RdbReport {
+    report ??= conclude();
+    return report;
+  }
+
+  function conclude(): RdbReport {
+    const { verdict, problem } = file.complaint ?? failure ?? judge();
+    const hasChecksum =
+      wanted === 0 && failure === undefined && file.checksum !== undefined && file.checksum !== 0n;
+    return {
+      verdict,
+      ...(problem === undefined ? {} : { problem }),
+      bytes,
+      ...(hasChecksum ? { checksum: file.checksum?.toString(16).padStart(16, '0') ?? '' } : {}),
+      fingerprint: file.facts.report(digest.summary()),
+      ...(live === undefined ? {} : { live: live.summary() }),
+    };
+  }
+
+  /** The verdict on a file in which nothing was found wrong on the way. */
+  function judge(): { verdict: Verdict; problem?: Problem } {
+    if (wanted > 0)
+      return { verdict: 'truncated', problem: file.problem(`the file ends after ${bytes} bytes`) };
+    const after = bytes - input.offset();
+    if (after > 0) {
+      input.begin('the end of the file');
+      return { verdict: 'corrupt', problem: file.problem(`${after} bytes follow the end`) };
+    }
+    if (file.facts.version < FIRST_VERSION_WITH_CHECKSUM || file.checksum === 0n)
+      return { verdict: 'unverifiable' };
+    // The checksum of everything with the checksum itself at its end is zero.
+    if (crc.value() !== 0n)
+      return { verdict: 'corrupt', problem: file.problem('it is not the checksum of this file') };
+    return { verdict: 'sound' };
+  }
+
+  return { write, hasFailed, end };
+}
+
+function nextOf(contents: RdbContents | undefined): { next?: RdbContents } {
+  return contents === undefined ? {} : { next: contents };
 }

@@ -1,0 +1,50 @@
+import type { Entries } from './compact.ts';
+import { Intset, Listpack, Ziplist, Zipmap } from './compact.ts';
+import type { ContentDigest } from './digest.ts';
+import type { Input, Parse } from './input.ts';
+import { Seen } from './seen.ts';
+import type { Texts } from './texts.ts';
+
+/** Members and fields of one value that are compared with each other; the ones after that are not. */
+const COMPARED_ELEMENTS_MAX = 512 * 1024;
+
+/** What the readers of values share. */
+export interface ValueContext {
+  readonly input: Input;
+  readonly texts: Texts;
+  readonly digest: ContentDigest;
+  readonly seen: Seen;
+  readonly listpack: Listpack;
+  readonly ziplist: Ziplist;
+  readonly intset: Intset;
+  readonly zipmap: Zipmap;
+  /** Counts the keys of each module type. */
+  countModule(name: string): void;
+}
+
+export function createValueContext(
+  input: Input,
+  texts: Texts,
+  digest: ContentDigest,
+  countModule: (name: string) => void,
+): ValueContext {
+  return {
+    input,
+    texts,
+    digest,
+    countModule,
+    seen: new Seen(COMPARED_ELEMENTS_MAX),
+    listpack: new Listpack(),
+    ziplist: new Ziplist(),
+    intset: new Intset(),
+    zipmap: new Zipmap(),
+  };
+}
+
+/** Reads a compact value whole and starts the walk over its entries. */
+export function* held<Walk extends Entries>(context: ValueContext, entries: Walk, what: string): Parse<Walk> {
+  const { input, texts } = context;
+  input.begin(what);
+  if (!texts.take()) yield* texts.whole();
+  return entries.open(texts.bytes, texts.start, texts.end);
+}

@@ -1,0 +1,264 @@
+/**
+ * What a data set holds, counted and digested: by the scanner from a file, or from a live server's answers. Both
+ * say the same things in the same order, so equal contents give equal numbers whatever the encoding.
+ *
+ * **The digest, exactly.** H is MurmurHash3_x86_128 with seed 0. Everything that is hashed is a row of 16-byte
+ * blocks, all numbers in it little-endian:
+ *
+ * - `text(t)`: the length of t modulo 2^32 in 4 bytes, the bytes of t, zeros up to a whole block;
+ * - `block(w, x, y, z)`: four 32-bit words;
+ * - `id(i)`: a stream id, milliseconds and sequence as two 64-bit words, low half first: one block;
+ * - `number(n)`: block(low half, high half, 0, 0).
+ *
+ * The digest is the sum modulo 2^128 of H over the row of each key, as 32 hexadecimal digits (of the four words that
+ * H yields, the first is the lowest). The row of a key is `text(key)`, `block(database, type, expiry low, expiry high)`
+ * and its ordered part; if it has elements without order, `block` of the sum modulo 2^128 of their H and
+ * `number(how many)` follow. Type is 0 string, 1 list, 2 set, 3 zset, 4 hash, 5 stream, 6 module, plus 256 if the key
+ * expires; the expiry is in milliseconds since 1970, 0 for none.
+ *
+ * | type | ordered part | elements, each hashed alone |
+ * |---|---|---|
+ * | string | text(value) | |
+ * | list | text of each element | |
+ * | set | | text(member) |
+ * | zset | | text(member), block(score as a double: low, high, 0, 0), with -0 as 0 |
+ * | hash | | text(field), text(value), and if the field expires number(ms) |
+ * | stream | for each entry id(entry), number(fields), text(field), text(value) …; then id(last), id(greatest deleted), number(ever added), number(length) | group: number(1), text(group), id(last delivered); consumer: number(2), text(group), text(consumer); pending: number(3), text(group), id(entry), number(deliveries); owner: number(4), text(group), text(consumer), id(entry) |
+ * | module | block(module id low, high, 0, 0), then of each part block(opcode, low, high, 0) (1 and 2: integer, 3: float in low, 4: double), a string as block(5, 0, 0, 0), text(it) | |
+ *
+ * Left out, because a live server cannot say it exactly: clocks of consumers and deliveries, how much a group has
+ * read, producers of a stream, idle times and access frequencies. Streams of RDB 9 and older do not know deleted and
+ * ever added; they count as id 0-0 and their length, which is what a server makes of them.
+ */
+import { Hash128, Sum128 } from './hash128.ts';
+import type { ContentSummary, DatabaseCount, LogicalType } from './report.ts';
+import type { TextSink } from './texts.ts';
+
+/** Hears of the contents, key by key, in the order in which they are stored. Between calls nothing is kept of bytes. */
+export interface RdbContents extends TextSink {
+  /** `low` and `high` are halves of the expiry in milliseconds, 0 and meaningless if the key does not expire. */
+  beginKey(database: number, type: LogicalType, key: Lent, expires: boolean, low: number, high: number): void;
+  /** What is said until `endElement` belongs to one element without order; outside of elements order counts. */
+  beginElement(): void;
+  endElement(): void;
+  /** Of the zset member just said. */
+  score(value: number): void;
+  /** Of the hash field just said, in milliseconds. */
+  fieldExpiry(low: number, high: number): void;
+  id(msHigh: number, msLow: number, seqHigh: number, seqLow: number): void;
+  number(value: number): void;
+  block(word1: number, word2: number, word3: number, word4: number): void;
+  endKey(): void;
+}
+
+/** Text that is valid until the call returns. */
+export interface Lent {
+  readonly bytes: Uint8Array;
+  readonly start: number;
+  readonly end: number;
+}
+
+export const LOGICAL_TYPES: readonly LogicalType[] = [
+  'string',
+  'list',
+  'set',
+  'zset',
+  'hash',
+  'stream',
+  'module',
+];
+
+const HAS_EXPIRY = 256;
+const TWO_32 = 2 ** 32;
+
+export interface ContentDigestOptions {
+  /**
+   * Leaves out keys and hash fields that expire before this instant (milliseconds since 1970), and hashes of which
+   * nothing remains: a server drops them while it loads, or soon after.
+   */
+  readonly expiredBefore?: number;
+  /** Hears everything as well. */
+  readonly next?: RdbContents;
+}
+
+export class ContentDigest implements RdbContents {
+  private readonly expiredBefore: number;
+  private readonly next: RdbContents | undefined;
+
+  private readonly ofKey = new Hash128();
+  private readonly ofElement = new Hash128();
+  /** Where the next words go: the key's row, or the current element's. */
+  private row = this.ofKey;
+  private readonly elements = new Sum128();
+  private elementCount = 0;
+  private droppedCount = 0;
+  private isElementDropped = false;
+
+  private database = 0;
+  private expires = false;
+  private isKeyDropped = false;
+  private type = 0;
+
+  private readonly sum = new Sum128();
+  private readonly counts = new Map<number, { keys: number; expires: number }>();
+  private readonly typeCounts: number[] = LOGICAL_TYPES.map(() => 0);
+  private countsOfDatabase = { keys: 0, expires: 0 };
+  private countedDatabase = -1;
+
+  private readonly score64 = new Float64Array(1);
+  private readonly score32 = new Int32Array(this.score64.buffer);
+
+  constructor(options: ContentDigestOptions = {}) {
+    this.expiredBefore = options.expiredBefore ?? -Infinity;
+    this.next = options.next;
+  }
+
+  beginKey(
+    database: number,
+    type: LogicalType,
+    key: Lent,
+    expires: boolean,
+    low: number,
+    high: number,
+  ): void {
+    this.database = database;
+    this.expires = expires;
+    this.isKeyDropped = expires && high * TWO_32 + (low >>> 0) < this.expiredBefore;
+    this.type = LOGICAL_TYPES.indexOf(type);
+    this.elementCount = 0;
+    this.droppedCount = 0;
+    this.elements.reset();
+    const { ofKey } = this;
+    this.row = ofKey;
+    ofKey.reset();
+    ofKey.text(key.bytes, key.start, key.end);
+    ofKey.finish();
+    ofKey.block(
+      database,
+      expires ? this.type | HAS_EXPIRY : this.type,
+      expires ? low : 0,
+      expires ? high : 0,
+    );
+    this.next?.beginKey(database, type, key, expires, low, high);
+  }
+
+  beginElement(): void {
+    this.row = this.ofElement;
+    this.row.reset();
+    this.isElementDropped = false;
+    this.next?.beginElement();
+  }
+
+  text(bytes: Uint8Array, start: number, end: number): void {
+    this.row.text(bytes, start, end);
+    this.next?.text(bytes, start, end);
+  }
+
+  beginText(length: number): void {
+    this.row.beginText(length);
+    this.next?.beginText(length);
+  }
+
+  piece(bytes: Uint8Array, start: number, end: number): void {
+    this.row.piece(bytes, start, end);
+    this.next?.piece(bytes, start, end);
+  }
+
+  endText(): void {
+    this.row.endText();
+    this.next?.endText();
+  }
+
+  score(value: number): void {
+    this.score64[0] = value === 0 ? 0 : value;
+    this.row.block(this.score32[0] as number, this.score32[1] as number, 0, 0);
+    this.next?.score(value);
+  }
+
+  fieldExpiry(low: number, high: number): void {
+    this.row.block(low, high, 0, 0);
+    this.isElementDropped = high * TWO_32 + (low >>> 0) < this.expiredBefore;
+    this.next?.fieldExpiry(low, high);
+  }
+
+  id(msHigh: number, msLow: number, seqHigh: number, seqLow: number): void {
+    this.row.block(msLow, msHigh, seqLow, seqHigh);
+    this.next?.id(msHigh, msLow, seqHigh, seqLow);
+  }
+
+  number(value: number): void {
+    this.row.block(value, Math.floor(value / TWO_32), 0, 0);
+    this.next?.number(value);
+  }
+
+  block(word1: number, word2: number, word3: number, word4: number): void {
+    this.row.block(word1, word2, word3, word4);
+    this.next?.block(word1, word2, word3, word4);
+  }
+
+  endElement(): void {
+    if (this.isElementDropped) {
+      this.droppedCount++;
+    } else {
+      this.ofElement.finish();
+      this.elements.add(this.ofElement);
+      this.elementCount++;
+    }
+    this.row = this.ofKey;
+    this.next?.endElement();
+  }
+
+  endKey(): void {
+    this.next?.endKey();
+    const isEmptied = this.elementCount === 0 && this.droppedCount > 0;
+    if (this.isKeyDropped || isEmptied) return;
+    const { ofKey, elements } = this;
+    if (this.elementCount > 0) {
+      ofKey.block(elements.a, elements.b, elements.c, elements.d);
+      ofKey.block(this.elementCount, Math.floor(this.elementCount / TWO_32), 0, 0);
+    }
+    ofKey.finish();
+    this.sum.add(ofKey);
+    this.count();
+  }
+
+  /** A hash of database and key, to be asked for once, right after `beginKey`. */
+  keyIdentity(): Hash128 {
+    this.ofKey.b ^= this.database;
+    return this.ofKey;
+  }
+
+  /** A hash of what was said so far of the current element: after its first text this tells members and fields apart. */
+  elementIdentity(): Hash128 {
+    this.ofElement.finish();
+    return this.ofElement;
+  }
+
+  summary(): ContentSummary {
+    const databases: Record<string, DatabaseCount> = {};
+    let keys = 0;
+    let expires = 0;
+    for (const [database, counts] of [...this.counts].sort(([a], [b]) => a - b)) {
+      databases[database] = { ...counts };
+      keys += counts.keys;
+      expires += counts.expires;
+    }
+    const types: Partial<Record<LogicalType, number>> = {};
+    for (const [index, type] of LOGICAL_TYPES.entries()) {
+      const count = this.typeCounts[index] ?? 0;
+      if (count > 0) types[type] = count;
+    }
+    return { keys, expires, databases, types, digest: this.sum.toHex() };
+  }
+
+  private count(): void {
+    if (this.database !== this.countedDatabase) {
+      this.countedDatabase = this.database;
+      this.countsOfDatabase = this.counts.get(this.database) ?? { keys: 0, expires: 0 };
+      this.counts.set(this.database, this.countsOfDatabase);
+    }
+    this.countsOfDatabase.keys++;
+    if (this.expires) this.countsOfDatabase.expires++;
+    this.typeCounts[this.type] = (this.typeCounts[this.type] ?? 0) + 1;
+  }
+}

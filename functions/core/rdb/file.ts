@@ -1,0 +1,255 @@
+/**
+ * The file from its magic to its checksum: opcodes and keys in the order in which they come.
+ *
+ * Source: rdbLoadRioWithLoadingCtx in rdb.c of Redis 8 and of Valkey 9.
+ */
+import type { ValueContext } from './context.ts';
+import { createValueContext } from './context.ts';
+import type { ContentDigest } from './digest.ts';
+import { corrupt, unsupported } from './fault.ts';
+import { FileFacts, printable } from './fingerprint.ts';
+import {
+  CHECKSUM_BYTES,
+  FIRST_VERSION_WITH_CHECKSUM,
+  MAGIC_BYTES,
+  NEWEST_REDIS_VERSION,
+  OPCODE,
+  TYPE,
+  VALKEY_VERSION,
+  logicalTypeOf,
+  whyUnreadable,
+} from './format.ts';
+import type { Input, Parse } from './input.ts';
+import { readKeyMetadata, readModuleAux } from './modules.ts';
+import type { LogicalType, Problem, Verdict } from './report.ts';
+import { Seen } from './seen.ts';
+import { NOWHERE, Texts } from './texts.ts';
+import { readValue } from './values.ts';
+
+/** Keys that are compared with each other; the ones after that are not. 16 MiB of memory at most. */
+const COMPARED_KEYS_MAX = 512 * 1024;
+const DATABASE_MAX = 2 ** 31 - 1;
+
+export class FileReader {
+  readonly facts = new FileFacts();
+  /** Something that makes the file unfit, but does not keep the rest from being read; the first one. */
+  complaint: { readonly verdict: Verdict; readonly problem: Problem } | undefined;
+  /** What stands at the end: zero if its writer had checksums off, undefined if there is none or it was not reached. */
+  checksum: bigint | undefined;
+
+  private readonly input: Input;
+  private readonly digest: ContentDigest;
+  private readonly keys: Texts;
+  private readonly texts: Texts;
+  private readonly values: ValueContext;
+  private readonly seenKeys = new Seen(COMPARED_KEYS_MAX);
+  private database = 0;
+  private isInKey = false;
+  /** Of the next key. */
+  private expires = false;
+  private expiryLow = 0;
+  private expiryHigh = 0;
+
+  constructor(input: Input, digest: ContentDigest, heldBytesMax?: number) {
+    this.input = input;
+    this.digest = digest;
+    this.keys = new Texts(input, heldBytesMax);
+    this.texts = new Texts(input, heldBytesMax);
+    this.values = createValueContext(input, this.texts, digest, (name) => this.facts.countModule(name));
+  }
+
+  *read(): Parse<void> {
+    yield* this.readHeader();
+    yield* this.readBody();
+    if (this.facts.version < FIRST_VERSION_WITH_CHECKSUM) return;
+    this.input.begin('the checksum');
+    yield* this.input.take(CHECKSUM_BYTES);
+    const low = this.input.int32LittleEndian() >>> 0;
+    const high = this.input.int32LittleEndian() >>> 0;
+    this.checksum = (BigInt(high) << 32n) | BigInt(low);
+  }
+
+  /** The problem with what is being read now. */
+  problem(reason: string): Problem {
+    const { input, facts, database } = this;
+    const at = { offset: input.startedAt, doing: input.doing, reason };
+    return this.isInKey ? { ...at, database, key: facts.printableKey() } : at;
+  }
+
+  private *readHeader(): Parse<void> {
+    const { input, facts } = this;
+    input.begin('the header');
+    let magic = '';
+    for (let size = 1; size <= MAGIC_BYTES; size++) {
+      yield* input.take(size);
+      magic = String.fromCharCode(...input.bytes.subarray(input.position, input.position + size));
+      if (!isMagicPrefix(magic))
+        corrupt(
+          `the file begins with "${printable(Buffer.from(magic, 'latin1'), 40)}", neither REDIS nor VALKEY`,
+        );
+    }
+    input.position += MAGIC_BYTES;
+    facts.dialect = magic.startsWith('VALKEY') ? 'valkey' : 'redis';
+    facts.version = Number(magic.slice(facts.dialect === 'valkey' ? 6 : 5));
+    const isKnown =
+      facts.dialect === 'valkey'
+        ? facts.version === VALKEY_VERSION
+        : facts.version >= 1 && facts.version <= NEWEST_REDIS_VERSION;
+    if (!isKnown) this.complain('unsupported', `version ${facts.version} is not known to this reader`);
+  }
+
+  private *readBody(): Parse<void> {
+    const { input } = this;
+    for (;;) {
+      input.begin('a type or opcode');
+      if (input.lacks(1)) yield 1;
+      const code = input.byte();
+      if (code === TYPE.string && this.takeSmallString()) continue;
+      if (code === OPCODE.end) return;
+      if (code >= OPCODE.slotImport || code === OPCODE.enterpriseRamLru || code === OPCODE.enterpriseSlot) {
+        yield* this.readOpcode(code);
+      } else {
+        yield* this.readKey(code);
+      }
+    }
+  }
+
+  private *readKey(type: number): Parse<void> {
+    const { input, keys, facts } = this;
+    const logical = logicalTypeOf(type, facts.dialect) ?? unsupported(whyUnreadable(type));
+    input.begin('a key');
+    const start = input.startedAt;
+    if (!keys.take()) yield* keys.whole();
+    this.beginKey(logical);
+    yield* readValue(this.values, type, facts.dialect);
+    this.endKey(logical, start);
+  }
+
+  private beginKey(type: LogicalType): void {
+    const { keys, digest, database } = this;
+    this.facts.beginKey(database, keys.bytes, keys.start, keys.end);
+    this.isInKey = true;
+    digest.beginKey(database, type, keys, this.expires, this.expiryLow, this.expiryHigh);
+    if (this.seenKeys.add(digest.keyIdentity())) this.complain('corrupt', 'the same key is there twice');
+  }
+
+  private endKey(type: LogicalType, start: number): void {
+    this.digest.endKey();
+    this.facts.endKey(this.database, type, this.input.offset() - start);
+    this.isInKey = false;
+    this.expires = false;
+  }
+
+  private *readOpcode(code: number): Parse<void> {
+    const { input, texts, facts } = this;
+    switch (code) {
+      case OPCODE.expireMs:
+        input.begin('the expiry of a key');
+        yield* input.take(8);
+        this.expires = true;
+        this.expiryLow = input.int32LittleEndian();
+        this.expiryHigh = input.int32LittleEndian();
+        return;
+      case OPCODE.expireSeconds: {
+        input.begin('the expiry of a key');
+        yield* input.take(4);
+        const ms = input.int32LittleEndian() * 1000;
+        this.expires = true;
+        this.expiryLow = ms | 0;
+        this.expiryHigh = Math.floor(ms / 2 ** 32);
+        return;
+      }
+      case OPCODE.frequency:
+        input.begin('the access frequency of a key');
+        yield* input.take(1);
+        input.position++;
+        return;
+      case OPCODE.idle:
+        input.begin('the idle time of a key');
+        yield* input.length();
+        return;
+      case OPCODE.selectDatabase:
+        input.begin('the number of a database');
+        this.database = yield* input.length();
+        if (this.database > DATABASE_MAX) corrupt(`no server has a database ${this.database}`);
+        return;
+      case OPCODE.resizeDatabase:
+        input.begin('the size of a database');
+        yield* input.length();
+        yield* input.length();
+        return;
+      case OPCODE.aux: {
+        input.begin('an aux field');
+        yield* texts.whole();
+        const name = printable(texts.bytes.subarray(texts.start, texts.end), 100);
+        yield* texts.whole();
+        facts.addAux(name, texts.bytes.subarray(texts.start, texts.end));
+        return;
+      }
+      case OPCODE.moduleAux:
+        input.begin('data of a module');
+        yield* readModuleAux(this.values);
+        return;
+      case OPCODE.function2:
+        input.begin('a function library');
+        facts.functions++;
+        yield* texts.pass(NOWHERE);
+        return;
+      case OPCODE.functionPreview:
+        yield* this.readFunctionPreview();
+        return;
+      case OPCODE.slotInfo:
+        input.begin('the size of a slot');
+        yield* input.length();
+        yield* input.length();
+        yield* input.length();
+        return;
+      case OPCODE.keyMeta:
+        yield* facts.dialect === 'valkey' ? this.readSlotImport() : this.readKeyMeta();
+        return;
+      default:
+        input.begin('a Redis Enterprise opcode');
+        yield* input.length();
+    }
+  }
+
+  /** Name, engine, whether there is a description, the description, the code: only in Redis 7.0 RC 1 and 2. */
+  private *readFunctionPreview(): Parse<void> {
+    const { input, texts, facts } = this;
+    input.begin('a function of a release candidate');
+    facts.functions++;
+    yield* texts.pass(NOWHERE);
+    yield* texts.pass(NOWHERE);
+    const hasDescription = yield* input.length();
+    if (hasDescription > 0) yield* texts.pass(NOWHERE);
+    yield* texts.pass(NOWHERE);
+  }
+
+  /** Redis 8.6, in front of the type of a key. */
+  private *readKeyMeta(): Parse<void> {
+    this.input.begin('the metadata of a key');
+    yield* readKeyMetadata(this.values);
+  }
+
+  /** Valkey 9: a job's name and the slots that it is importing. */
+  private *readSlotImport(): Parse<void> {
+    const { input, texts } = this;
+    input.begin('a slot import');
+    yield* texts.pass(NOWHERE);
+    let ranges = yield* input.length();
+    for (; ranges > 0; ranges--) {
+      yield* input.length();
+      yield* input.length();
+    }
+  }
+
+  private complain(verdict: Verdict, reason: string): void {
+    this.complaint ??= { verdict, problem: this.problem(reason) };
+  }
+}
+
+function isMagicPrefix(text: string): boolean {
+  return (
+    'REDIS'.startsWith(text) || 'VALKEY'.startsWith(text) || /^(?:REDIS\d{0,4}|VALKEY\d{0,3})$/.test(text)
+  );
+}

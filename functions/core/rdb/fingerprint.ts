@@ -1,0 +1,99 @@
+import { LOGICAL_TYPES } from './digest.ts';
+import type { Dialect } from './format.ts';
+import type { BigKey, ContentSummary, Fingerprint, LogicalType, TypeCount } from './report.ts';
+import { SlotSet, slotOf } from './slots.ts';
+
+const BIGGEST_KEYS = 10;
+const PRINTABLE_BYTES_MAX = 100;
+const AUX_FIELDS_MAX = 64;
+const AUX_VALUE_BYTES_MAX = 256;
+/** Fields that servers write anew for each key or slot. */
+const REPEATED_AUX = new Set(['mvcc-tstamp', 'keydb-subexpire-key', 'keydb-subexpire-when', 'slot-info']);
+
+/** Collects, while a file is read, what only a file can tell: aux fields, sizes, slots, modules, functions. */
+export class FileFacts {
+  version = 0;
+  dialect: Dialect = 'redis';
+  functions = 0;
+  /** The current key, as far as a person wants to see it. */
+  private readonly key = new Uint8Array(PRINTABLE_BYTES_MAX + 1);
+  private keyBytes = 0;
+  private readonly aux: Record<string, string> = Object.create(null) as Record<string, string>;
+  private auxFields = 0;
+  private readonly bytesByType = new Map<LogicalType, number>();
+  private readonly modules: Record<string, number> = Object.create(null) as Record<string, number>;
+  private readonly slots = new SlotSet();
+  private readonly biggest: BigKey[] = [];
+  /** What a key must exceed to be among the biggest. */
+  private threshold = 0;
+
+  addAux(name: string, value: Uint8Array): void {
+    if (REPEATED_AUX.has(name) || name in this.aux || this.auxFields === AUX_FIELDS_MAX) return;
+    this.auxFields++;
+    this.aux[name] = printable(value, AUX_VALUE_BYTES_MAX);
+  }
+
+  countModule(name: string): void {
+    this.modules[name] = (this.modules[name] ?? 0) + 1;
+  }
+
+  beginKey(database: number, bytes: Uint8Array, start: number, end: number): void {
+    if (database === 0) this.slots.add(slotOf(bytes, start, end));
+    const { key } = this;
+    const size = Math.min(end - start, key.length);
+    for (let i = 0; i < size; i++) key[i] = bytes[start + i] as number;
+    this.keyBytes = size;
+  }
+
+  /** @param bytes of key and value in the file */
+  endKey(database: number, type: LogicalType, bytes: number): void {
+    this.bytesByType.set(type, (this.bytesByType.get(type) ?? 0) + bytes);
+    if (bytes <= this.threshold) return;
+    const { biggest } = this;
+    biggest.push({ database, key: this.printableKey(), type, bytes });
+    biggest.sort((a, b) => b.bytes - a.bytes);
+    if (biggest.length > BIGGEST_KEYS) biggest.pop();
+    if (biggest.length === BIGGEST_KEYS) this.threshold = biggest.at(-1)?.bytes ?? 0;
+  }
+
+  printableKey(): string {
+    return printable(this.key.subarray(0, this.keyBytes), PRINTABLE_BYTES_MAX);
+  }
+
+  report(contents: ContentSummary): Fingerprint {
+    const types: Partial<Record<LogicalType, TypeCount>> = {};
+    for (const type of LOGICAL_TYPES) {
+      const keys = contents.types[type];
+      if (keys !== undefined) types[type] = { keys, bytes: this.bytesByType.get(type) ?? 0 };
+    }
+    return {
+      version: this.version,
+      dialect: this.dialect,
+      aux: { ...this.aux },
+      keys: contents.keys,
+      expires: contents.expires,
+      databases: contents.databases,
+      types,
+      modules: { ...this.modules },
+      functions: this.functions,
+      biggest: [...this.biggest],
+      slots: this.slots.report(),
+      digest: contents.digest,
+    };
+  }
+}
+
+/** Bytes as text: ASCII as it is, anything else as `\xNN`, cut to `bytesMax` characters with an ellipsis. */
+export function printable(bytes: Uint8Array, bytesMax: number): string {
+  let text = '';
+  for (const byte of bytes) {
+    const next = byte >= 0x20 && byte < 0x7f && byte !== 0x5c ? String.fromCharCode(byte) : escaped(byte);
+    if (text.length + next.length > bytesMax) return `${text.slice(0, bytesMax - 1)}…`;
+    text += next;
+  }
+  return text;
+}
+
+function escaped(byte: number): string {
+  return byte === 0x5c ? '\\\\' : `\\x${byte.toString(16).padStart(2, '0')}`;
+}

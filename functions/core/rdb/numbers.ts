@@ -1,0 +1,67 @@
+/** Integers and scores as the servers write them into text, and back. */
+
+/** Longest text of a 64-bit integer, its sign included. */
+export const INTEGER_TEXT_BYTES_MAX = 20;
+
+const DIVISOR = 1_000_000;
+const TWO_32 = 2 ** 32;
+
+/**
+ * Writes a signed 64-bit integer, given as halves, as decimal text so that it ends at the end of `scratch`;
+ * returns where it starts. Only for this it is a function of its own: half of all small values are integers.
+ */
+export function writeInteger(high: number, low: number, scratch: Uint8Array): number {
+  const isNegative = high < 0;
+  let top = high >>> 0;
+  let bottom = low >>> 0;
+  if (isNegative) {
+    bottom = (~low + 1) >>> 0;
+    top = (~high + (bottom === 0 ? 1 : 0)) >>> 0;
+  }
+  let at = scratch.length;
+  // Above 2^32, six digits at a time, so that every step stays an exact double.
+  while (top > 0) {
+    const rest = (top % DIVISOR) * TWO_32 + bottom;
+    const quotient = Math.floor(rest / DIVISOR);
+    let digits = rest - quotient * DIVISOR;
+    top = Math.floor(top / DIVISOR) + Math.floor(quotient / TWO_32);
+    bottom = quotient % TWO_32;
+    for (let i = 0; i < 6; i++) {
+      const tenth = (digits / 10) | 0;
+      scratch[--at] = 48 + digits - tenth * 10;
+      digits = tenth;
+    }
+  }
+  if (bottom > 0 || at === scratch.length) {
+    do {
+      const tenth = Math.floor(bottom / 10);
+      scratch[--at] = 48 + bottom - tenth * 10;
+      bottom = tenth;
+    } while (bottom > 0);
+  } else {
+    while (scratch[at] === 48) at++;
+  }
+  if (isNegative) scratch[--at] = 45;
+  return at;
+}
+
+const SCORE = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?$/i;
+const INFINITE = /^([+-]?)inf(?:inity)?$/i;
+
+/** The score that a text stands for, or undefined if it stands for none; not-a-number is none. */
+export function parseScore(text: string): number | undefined {
+  if (SCORE.test(text)) return Number(text);
+  const infinite = INFINITE.exec(text);
+  if (infinite === null) return undefined;
+  return infinite[1] === '-' ? -Infinity : Infinity;
+}
+
+/** The integer that a canonical decimal text stands for, within what a double holds exactly. */
+export function parseInteger(bytes: Uint8Array, start: number, end: number): number | undefined {
+  const text = String.fromCharCode(
+    ...bytes.subarray(start, Math.min(end, start + INTEGER_TEXT_BYTES_MAX + 1)),
+  );
+  if (!/^(?:0|-?[1-9]\d*)$/.test(text)) return undefined;
+  const value = Number(text);
+  return Number.isSafeInteger(value) ? value : undefined;
+}

@@ -1,0 +1,58 @@
+/**
+ * Cluster slots: CRC-16/XMODEM of the key, or of what stands between its first `{` and the next `}` if that is not
+ * empty, modulo 16384.
+ *
+ * Source: https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#hash-tags
+ */
+const SLOT_COUNT = 16_384;
+const OPEN = 0x7b;
+const CLOSE = 0x7d;
+
+const CRC16 = Uint16Array.from({ length: 256 }, (_, byte) => {
+  let crc = byte << 8;
+  for (let bit = 0; bit < 8; bit++) crc = (crc & 0x8000) === 0 ? crc << 1 : (crc << 1) ^ 0x1021;
+  return crc;
+});
+
+export function slotOf(bytes: Uint8Array, start: number, end: number): number {
+  let from = start;
+  let to = end;
+  let open = start;
+  while (open < end && bytes[open] !== OPEN) open++;
+  if (open < end) {
+    let close = open + 1;
+    while (close < end && bytes[close] !== CLOSE) close++;
+    if (close < end && close > open + 1) {
+      from = open + 1;
+      to = close;
+    }
+  }
+  let crc = 0;
+  for (let at = from; at < to; at++) {
+    crc = ((crc << 8) & 0xffff) ^ (CRC16[(crc >>> 8) ^ (bytes[at] as number)] as number);
+  }
+  return crc & (SLOT_COUNT - 1);
+}
+
+/** The slots that were seen. */
+export class SlotSet {
+  private readonly has = new Uint8Array(SLOT_COUNT);
+
+  add(slot: number): void {
+    this.has[slot] = 1;
+  }
+
+  /** How many, and which, as `0-5460,5470`. */
+  report(): { seen: number; ranges: string } {
+    const ranges: string[] = [];
+    let seen = 0;
+    for (let slot = 0; slot < SLOT_COUNT; slot++) {
+      if (this.has[slot] === 0) continue;
+      const first = slot;
+      while (slot + 1 < SLOT_COUNT && this.has[slot + 1] === 1) slot++;
+      seen += slot - first + 1;
+      ranges.push(first === slot ? String(first) : `${first}-${slot}`);
+    }
+    return { seen, ranges: ranges.join(',') };
+  }
+}

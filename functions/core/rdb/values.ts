@@ -1,0 +1,334 @@
+/**
+ * Values of every type but streams and modules, taken apart and checked, and told to the digest element by element.
+ *
+ * Source: rdbLoadObject in rdb.c of Redis 8 and of Valkey 9.
+ */
+import type { Entries } from './compact.ts';
+import type { ValueContext } from './context.ts';
+import { held } from './context.ts';
+import { corrupt } from './fault.ts';
+import type { Dialect } from './format.ts';
+import { TYPE } from './format.ts';
+import type { Input, Parse } from './input.ts';
+import { readModule } from './modules.ts';
+import { parseScore } from './numbers.ts';
+import { readStream } from './streams.ts';
+
+/** Field expiries are unsigned 48-bit milliseconds. */
+const FIELD_EXPIRY_MS_MAX = 2 ** 48 - 1;
+
+/** Reads the value after the key. The type is one that `logicalTypeOf` knows, and not a string. */
+export function* readValue(context: ValueContext, type: number, dialect: Dialect): Parse<void> {
+  const { input, listpack, ziplist } = context;
+  context.seen.forget();
+  switch (type) {
+    case TYPE.list:
+      return yield* readList(context);
+    case TYPE.set:
+      return yield* readSet(context);
+    case TYPE.zsetText:
+    case TYPE.zset:
+      return yield* readSortedSet(context, type === TYPE.zset);
+    case TYPE.hash:
+      return yield* readHash(context);
+    case TYPE.hashWithExpiry22:
+      return yield* dialect === 'valkey' ? readValkeyHash(context) : readHashWithExpiry(context, false);
+    case TYPE.hashWithExpiry:
+      return yield* readHashWithExpiry(context, true);
+    case TYPE.listZiplist:
+      return listOf(context, yield* held(context, ziplist, 'a ziplist of a list'));
+    case TYPE.listQuicklist:
+      return yield* readQuicklist(context);
+    case TYPE.listQuicklist2:
+      return yield* readQuicklist2(context);
+    case TYPE.setIntset:
+      return setOf(context, yield* held(context, context.intset, 'the integers of a set'));
+    case TYPE.setListpack:
+      return setOf(context, yield* held(context, listpack, 'the listpack of a set'));
+    case TYPE.zsetZiplist:
+      return sortedSetOf(context, yield* held(context, ziplist, 'the ziplist of a sorted set'));
+    case TYPE.zsetListpack:
+      return sortedSetOf(context, yield* held(context, listpack, 'the listpack of a sorted set'));
+    case TYPE.hashZipmap:
+      return hashOf(context, yield* held(context, context.zipmap, 'the zipmap of a hash'));
+    case TYPE.hashZiplist:
+      return hashOf(context, yield* held(context, ziplist, 'the ziplist of a hash'));
+    case TYPE.hashListpack:
+      return hashOf(context, yield* held(context, listpack, 'the listpack of a hash'));
+    case TYPE.hashListpackExpiry:
+      input.begin('the smallest field expiry of a hash');
+      yield* input.take(8);
+      input.position += 8;
+      return hashWithExpiryOf(
+        context,
+        yield* held(context, listpack, 'the listpack of a hash with field expiries'),
+      );
+    case TYPE.hashListpackExpiryPreview:
+      return hashWithExpiryOf(
+        context,
+        yield* held(context, listpack, 'the listpack of a hash with field expiries'),
+      );
+    case TYPE.module:
+      return yield* readModule(context);
+    default:
+      return yield* readStream(context, type, dialect);
+  }
+}
+
+function* readList(context: ValueContext): Parse<void> {
+  const { input, texts, digest } = context;
+  let left = yield* count(input, 'a list');
+  for (; left > 0; left--) {
+    input.begin('an element of a list');
+    if (texts.take()) digest.text(texts.bytes, texts.start, texts.end);
+    else yield* texts.pass(digest);
+  }
+}
+
+function* readSet(context: ValueContext): Parse<void> {
+  const { input, texts, digest } = context;
+  let left = yield* count(input, 'a set');
+  for (; left > 0; left--) {
+    input.begin('a member of a set');
+    digest.beginElement();
+    if (texts.take()) digest.text(texts.bytes, texts.start, texts.end);
+    else yield* texts.pass(digest);
+    refuseRepetition(context);
+    digest.endElement();
+  }
+}
+
+function* readHash(context: ValueContext): Parse<void> {
+  const { input, texts, digest } = context;
+  let left = yield* count(input, 'a hash');
+  for (; left > 0; left--) {
+    input.begin('a field of a hash');
+    digest.beginElement();
+    if (texts.take()) digest.text(texts.bytes, texts.start, texts.end);
+    else yield* texts.pass(digest);
+    refuseRepetition(context);
+    if (texts.take()) digest.text(texts.bytes, texts.start, texts.end);
+    else yield* texts.pass(digest);
+    digest.endElement();
+  }
+}
+
+const SCORE_NAN = 253;
+const SCORE_INFINITE = 254;
+const SCORE_MINUS_INFINITE = 255;
+
+function* readSortedSet(context: ValueContext, hasBinaryScores: boolean): Parse<void> {
+  const { input, texts, digest } = context;
+  let left = yield* count(input, 'a sorted set');
+  for (; left > 0; left--) {
+    input.begin('a member of a sorted set');
+    digest.beginElement();
+    if (texts.take()) digest.text(texts.bytes, texts.start, texts.end);
+    else yield* texts.pass(digest);
+    refuseRepetition(context);
+    input.begin('a score of a sorted set');
+    digest.score(hasBinaryScores ? yield* readDouble(input) : yield* readTextScore(input));
+    digest.endElement();
+  }
+}
+
+const double64 = new Float64Array(1);
+const double32 = new Int32Array(double64.buffer);
+
+function* readDouble(input: Input): Parse<number> {
+  if (input.lacks(8)) yield 8;
+  double32[0] = input.int32LittleEndian();
+  double32[1] = input.int32LittleEndian();
+  const score = double64[0] as number;
+  if (Number.isNaN(score)) corrupt('a score that is not a number');
+  return score;
+}
+
+function* readTextScore(input: Input): Parse<number> {
+  yield* input.take(1);
+  const length = input.byte();
+  if (length === SCORE_NAN) corrupt('a score that is not a number');
+  if (length === SCORE_INFINITE) return Infinity;
+  if (length === SCORE_MINUS_INFINITE) return -Infinity;
+  yield* input.take(length);
+  const text = latin1(input.bytes, input.position, input.position + length);
+  input.position += length;
+  return scoreOf(text);
+}
+
+/** Fields, values and absolute expiries, -1 for none. */
+function* readValkeyHash(context: ValueContext): Parse<void> {
+  const { input, texts, digest } = context;
+  let left = yield* count(input, 'a hash with field expiries');
+  for (; left > 0; left--) {
+    input.begin('a field of a hash with field expiries');
+    digest.beginElement();
+    yield* texts.pass(digest);
+    refuseRepetition(context);
+    yield* texts.pass(digest);
+    yield* input.take(8);
+    const low = input.int32LittleEndian();
+    const high = input.int32LittleEndian();
+    if (high < 0 && !(high === -1 && low === -1)) corrupt('a field expiry below zero');
+    if (high >= 0) digest.fieldExpiry(low, high);
+    digest.endElement();
+  }
+}
+
+/** Expiries, fields and values; an expiry of 0 is none, others count from one below the smallest if that is given. */
+function* readHashWithExpiry(context: ValueContext, hasSmallest: boolean): Parse<void> {
+  const { input, texts, digest } = context;
+  let base = 0;
+  if (hasSmallest) {
+    input.begin('the smallest field expiry of a hash');
+    yield* input.take(8);
+    const low = input.int32LittleEndian() >>> 0;
+    base = input.int32LittleEndian() * 2 ** 32 + low - 1;
+    if (base > FIELD_EXPIRY_MS_MAX) corrupt('a field expiry that does not fit 48 bits');
+  }
+  let left = yield* count(input, 'a hash with field expiries');
+  for (; left > 0; left--) {
+    input.begin('a field of a hash with field expiries');
+    const offset = yield* input.length();
+    digest.beginElement();
+    yield* texts.pass(digest);
+    refuseRepetition(context);
+    yield* texts.pass(digest);
+    if (offset > 0) sayFieldExpiry(context, base + offset);
+    digest.endElement();
+  }
+}
+
+function* readQuicklist(context: ValueContext): Parse<void> {
+  let left = yield* count(context.input, 'the nodes of a list');
+  for (; left > 0; left--) listOf(context, yield* held(context, context.ziplist, 'a ziplist of a list'));
+}
+
+const NODE_PLAIN = 1;
+const NODE_PACKED = 2;
+
+function* readQuicklist2(context: ValueContext): Parse<void> {
+  const { input } = context;
+  let left = yield* count(input, 'the nodes of a list');
+  for (; left > 0; left--) {
+    input.begin('a node of a list');
+    const container = yield* input.length();
+    if (container === NODE_PACKED)
+      listOf(context, yield* held(context, context.listpack, 'a listpack of a list'));
+    else if (container === NODE_PLAIN) yield* readPlainNode(context);
+    else corrupt(`a list node of the unknown kind ${container}`);
+  }
+}
+
+/** A single large element. An empty one is never alone in a node. */
+function* readPlainNode({ texts, digest }: ValueContext): Parse<void> {
+  if (!texts.take()) yield* texts.pass(digest);
+  else if (texts.start === texts.end) corrupt('a list node without content');
+  else digest.text(texts.bytes, texts.start, texts.end);
+}
+
+/** A count of things of which a saved key has at least one. */
+function* count(input: Input, what: string): Parse<number> {
+  input.begin(`the length of ${what}`);
+  const length = yield* input.length();
+  if (length === 0) corrupt('a key without any element, which no server saves');
+  return length;
+}
+
+function listOf({ digest }: ValueContext, entries: Entries): void {
+  refuseEmpty(entries);
+  do {
+    entries.asText();
+    digest.text(entries.bytes, entries.start, entries.end);
+  } while (entries.next());
+}
+
+function setOf(context: ValueContext, entries: Entries): void {
+  const { digest } = context;
+  refuseEmpty(entries);
+  do {
+    entries.asText();
+    digest.beginElement();
+    digest.text(entries.bytes, entries.start, entries.end);
+    refuseRepetition(context);
+    digest.endElement();
+  } while (entries.next());
+}
+
+function hashOf(context: ValueContext, entries: Entries): void {
+  const { digest } = context;
+  refuseEmpty(entries);
+  do {
+    entries.asText();
+    digest.beginElement();
+    digest.text(entries.bytes, entries.start, entries.end);
+    refuseRepetition(context);
+    if (!entries.next()) corrupt('a field without a value');
+    entries.asText();
+    digest.text(entries.bytes, entries.start, entries.end);
+    digest.endElement();
+  } while (entries.next());
+}
+
+function sortedSetOf(context: ValueContext, entries: Entries): void {
+  const { digest } = context;
+  refuseEmpty(entries);
+  do {
+    entries.asText();
+    digest.beginElement();
+    digest.text(entries.bytes, entries.start, entries.end);
+    refuseRepetition(context);
+    if (!entries.next()) corrupt('a member without a score');
+    entries.asText();
+    digest.score(scoreOf(latin1(entries.bytes, entries.start, entries.end)));
+    digest.endElement();
+  } while (entries.next());
+}
+
+/** Triples of field, value and expiry, soonest first, 0 for none and then last. */
+function hashWithExpiryOf(context: ValueContext, entries: Entries): void {
+  const { digest } = context;
+  refuseEmpty(entries);
+  let last = 0;
+  let isPastExpiries = false;
+  do {
+    entries.asText();
+    digest.beginElement();
+    digest.text(entries.bytes, entries.start, entries.end);
+    refuseRepetition(context);
+    if (!entries.next()) corrupt('a field without a value');
+    entries.asText();
+    digest.text(entries.bytes, entries.start, entries.end);
+    if (!entries.next()) corrupt('a field without an expiry');
+    const expiry = entries.asNumber();
+    if (expiry === 0) {
+      isPastExpiries = true;
+    } else {
+      if (isPastExpiries || expiry < last) corrupt('field expiries that are not in order');
+      sayFieldExpiry(context, expiry);
+      last = expiry;
+    }
+    digest.endElement();
+  } while (entries.next());
+}
+
+function sayFieldExpiry({ digest }: ValueContext, expiry: number): void {
+  if (expiry < 0 || expiry > FIELD_EXPIRY_MS_MAX) corrupt(`a field expiry of ${expiry} ms`);
+  digest.fieldExpiry(expiry | 0, Math.floor(expiry / 2 ** 32));
+}
+
+function refuseEmpty(entries: Entries): void {
+  if (!entries.next()) corrupt('a key without any element, which no server saves');
+}
+
+function refuseRepetition({ digest, seen }: ValueContext): void {
+  if (seen.add(digest.elementIdentity())) corrupt('the same element is there twice');
+}
+
+function scoreOf(text: string): number {
+  return parseScore(text) ?? corrupt('a score that is not a number');
+}
+
+function latin1(bytes: Uint8Array, start: number, end: number): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString('latin1');
+}
