@@ -351,7 +351,7 @@ export class Zipmap extends Entries {
     if (end - start < 2) corrupt(`${end - start} bytes are too few for its header`);
     if (held[end - 1] !== END) corrupt('the terminator is missing');
     const announced = held[start] as number;
-    this.announced = announced >= 0xfe ? COUNT_UNKNOWN : announced * 2;
+    this.announced = announced === 0xfe ? COUNT_UNKNOWN : announced * 2;
     this.held = held;
     this.at = start + 1;
     this.limit = end - 1;

@@ -99,12 +99,23 @@ export class FileReader {
   }
 
   private *readBody(): Parse<void> {
-    const { input } = this;
+    const { input, keys, texts, digest } = this;
     for (;;) {
       input.begin('a type or opcode');
       if (input.lacks(1)) yield 1;
       const code = input.byte();
-      if (code === TYPE.string && this.takeSmallString()) continue;
+      if (code === TYPE.string) {
+        // What `readKey` does as well, without its generators: most keys of most files are small strings.
+        input.begin('a key');
+        const start = input.startedAt;
+        if (!keys.take()) yield* keys.whole();
+        this.beginKey('string');
+        input.begin('a string value');
+        if (texts.take()) digest.text(texts.bytes, texts.start, texts.end);
+        else yield* texts.pass(digest);
+        this.endKey('string', start);
+        continue;
+      }
       if (code === OPCODE.end) return;
       if (code >= OPCODE.slotImport || code === OPCODE.enterpriseRamLru || code === OPCODE.enterpriseSlot) {
         yield* this.readOpcode(code);
