@@ -1,0 +1,70 @@
+/**
+ * A scanner for tests that are not about RDB: `REDIS` at the start and `\xff` at the end make a sound file, and the
+ * marks `!corrupt!` and `!unchecked!` give it another verdict.
+ */
+import type { Fingerprint, Verdict } from '../../functions/core/rdb/report.ts';
+import type { RdbScanner } from '../../functions/core/rdb/scanner.ts';
+
+export interface PlainScanner extends RdbScanner {
+  /** All that it was shown, in order. */
+  seen(): Buffer;
+}
+
+export function createPlainScanner(): PlainScanner {
+  const pieces: Buffer[] = [];
+  const seen = (): Buffer => Buffer.concat(pieces);
+  const corruptAt = (): number => seen().indexOf('!corrupt!');
+  return {
+    seen,
+    write: (chunk) => void pieces.push(Buffer.from(chunk)),
+    hasFailed: () => corruptAt() >= 0,
+    end: () => {
+      const bytes = seen();
+      const verdict = verdictOf(bytes);
+      return {
+        verdict,
+        ...(verdict === 'sound' || verdict === 'unverifiable'
+          ? {}
+          : {
+              problem: { offset: Math.max(0, corruptAt()), doing: 'the file', reason: `marked ${verdict}` },
+            }),
+        bytes: bytes.length,
+        fingerprint: FINGERPRINT,
+      };
+    },
+  };
+}
+
+function verdictOf(bytes: Buffer): Verdict {
+  if (bytes.includes('!corrupt!') || !bytes.subarray(0, 5).equals(Buffer.from('REDIS'))) return 'corrupt';
+  if (bytes.at(-1) !== 0xff) return 'truncated';
+  return bytes.includes('!unchecked!') ? 'unverifiable' : 'sound';
+}
+
+const FINGERPRINT: Fingerprint = {
+  version: 11,
+  dialect: 'redis',
+  aux: {},
+  keys: 2,
+  expires: 1,
+  databases: { '0': { keys: 2, expires: 1 } },
+  types: { string: { keys: 2, bytes: 20 } },
+  modules: {},
+  functions: 0,
+  biggest: [],
+  slots: { seen: 2, ranges: '1-2' },
+  digest: '0'.repeat(32),
+};
+
+/** A sound file for it, of this many bytes. */
+export function plainFile(bytes: number, seed = 1): Buffer {
+  const file = Buffer.allocUnsafe(bytes);
+  let state = seed;
+  for (let at = 0; at < bytes; at++) {
+    state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0;
+    file[at] = state >>> 24;
+  }
+  file.write('REDIS0011', 'latin1');
+  file[bytes - 1] = 0xff;
+  return file;
+}
