@@ -3,5 +3,5 @@ import type { ExitCode } from './exit-codes.ts';
 /** What a command gets: a signal that aborts on Ctrl-C, and a place to leave its exit code. */
 export interface Invocation {
   readonly signal: AbortSignal;
-  finish(code: ExitCode): void;
+  readonly finish: (code: ExitCode) => void;
 }

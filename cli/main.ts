@@ -55,7 +55,10 @@ async function main(argv: readonly string[]): Promise<ExitCode> {
 
 function report(error: unknown, json: boolean): void {
   const record = toErrorRecord(error);
-  if (json) return void printJson({ error: record });
+  if (json) {
+    printJson({ error: record });
+    return;
+  }
   note(`tairlift: ${record.code}: ${record.message}`);
   if (record.hint !== undefined) note(`  ${record.hint}`);
   if (record.code === 'INTERNAL' && error instanceof Error) note(error.stack ?? '');

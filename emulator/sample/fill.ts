@@ -24,13 +24,13 @@ export async function fill(redis: Redis, options: FillOptions): Promise<number> 
   for (const database of options.databases) {
     if (database !== 0) await redis.select(database);
     await fillVaried(redis, options.name);
-    keys += Number(await redis.dbsize());
+    keys += await redis.dbsize();
   }
   if (options.databases.at(-1) !== 0) await redis.select(0);
-  const before = Number(await redis.dbsize());
+  const before = await redis.dbsize();
   await fillBulk(redis, options);
   await loadFunctions(redis);
-  return keys + Number(await redis.dbsize()) - before;
+  return keys + (await redis.dbsize()) - before;
 }
 
 async function fillVaried(redis: Redis, name: FillOptions['name']): Promise<void> {

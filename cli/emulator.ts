@@ -1,0 +1,72 @@
+import { join } from 'node:path';
+import { Command } from 'commander';
+import { startSampleCloud, type SampleCloud } from '../emulator/sample/sample-cloud.ts';
+import type { Invocation } from './invocation.ts';
+import { note, print, printJson, table } from './terminal.ts';
+
+interface EmulatorCommandOptions {
+  readonly folder?: string;
+  readonly json?: true;
+}
+
+export function emulatorCommand({ signal }: Invocation): Command {
+  return new Command('emulator')
+    .description('Run a local cloud on loopback, with real Redis servers, until Ctrl-C.')
+    .option('--folder <path>', 'keep buckets and backups there; a temporary folder if left out')
+    .option('--json', 'print where everything is as one JSON document')
+    .addHelpText(
+      'after',
+      '\nIt serves a bucket, three instances (one a cluster) with sample data, and the built functions.\nExport what it prints in another terminal, then for example:\n  tairlift backup --plan nightly\n  tairlift list',
+    )
+    .action(async (options: EmulatorCommandOptions) => {
+      note('starting the servers and filling them …');
+      const cloud = await startSampleCloud({
+        distFolder: join(__dirname, '..'),
+        ...(options.folder === undefined ? {} : { folder: options.folder }),
+      });
+      try {
+        if (options.json === true)
+          printJson({
+            endpoints: cloud.world.endpoints,
+            control: cloud.controlEndpoint,
+            environment: cloud.environment,
+            instances: cloud.tair.describe(),
+          });
+        else show(cloud);
+        await untilAborted(signal);
+      } finally {
+        await cloud.stop();
+      }
+    });
+}
+
+export function exportLines(environment: Readonly<Record<string, string>>): string {
+  return Object.entries(environment)
+    .map(([name, value]) => `export ${name}='${value}'`)
+    .join('\n');
+}
+
+function show(cloud: SampleCloud): void {
+  print(
+    table(
+      ['SERVICE', 'ADDRESS'],
+      [...Object.entries(cloud.world.endpoints), ['control', cloud.controlEndpoint]],
+    ),
+  );
+  print('');
+  print(
+    table(
+      ['INSTANCE', 'ARCHITECTURE', 'KEYS', 'REDIS PORTS'],
+      cloud.tair
+        .describe()
+        .map((one) => [one.id, one.architecture, cloud.keys[one.id] ?? 0, one.ports.join(' ')]),
+    ),
+  );
+  print(`\n# in another terminal:\n${exportLines(cloud.environment)}\n`);
+  note('running; Ctrl-C ends it');
+}
+
+async function untilAborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+}
