@@ -1,0 +1,127 @@
+/** STS alone, over https as clients demand it, with two accounts and a role. */
+import { execFile } from 'node:child_process';
+import { createHmac, randomUUID } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { request as httpsRequest } from 'node:https';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { createClock } from '../../../emulator/clock.ts';
+import { createFaults } from '../../../emulator/faults.ts';
+import { listen } from '../../../emulator/http.ts';
+import { createIdentity, type AccessKey, type Role } from '../../../emulator/identity.ts';
+import { createJournal } from '../../../emulator/journal.ts';
+import { createCertificate, type Certificate } from '../../../emulator/sts/certificate.ts';
+import { createSts } from '../../../emulator/sts/sts-service.ts';
+import type { World } from '../../../emulator/world.ts';
+
+export const CALLER_ID = '1111111111111111';
+export const OWNER_ID = '2222222222222222';
+
+export interface RunningSts {
+  readonly world: World;
+  readonly host: string;
+  readonly certificate: Certificate;
+  /** Of the account that the role trusts. */
+  readonly caller: AccessKey;
+  readonly stranger: AccessKey;
+  readonly role: Role;
+  stop(): Promise<void>;
+}
+
+export async function startSts(): Promise<RunningSts> {
+  const folder = await mkdtemp(join(tmpdir(), 'tairlift-sts-'));
+  const clock = createClock();
+  const world: World = {
+    clock,
+    faults: createFaults(),
+    journal: createJournal(),
+    identity: createIdentity(clock),
+    folder,
+    accountId: CALLER_ID,
+    endpoints: { tair: '', oss: '', fc: '', sts: '', download: '' },
+  };
+  const certificate = await createCertificate(folder);
+  const listening = await listen(createSts(world), world, { tls: certificate });
+  const role = world.identity.addRole({
+    accountId: OWNER_ID,
+    name: 'tairlift-source',
+    trusts: [CALLER_ID],
+    externalId: 'team-a',
+    allow: ['kvstore:*'],
+  });
+  return {
+    world,
+    host: `127.0.0.1:${listening.port}`,
+    certificate,
+    caller: world.identity.addAccount(CALLER_ID),
+    stranger: world.identity.addAccount('3333333333333333'),
+    role,
+    stop: async () => {
+      await listening.close();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly body: Readonly<Record<string, unknown>>;
+}
+
+type Key = AccessKey & { readonly securityToken?: string };
+
+/** A request as version 1 of the signature has it: signed parameters in the query, the action's own in a form. */
+export async function ask(
+  sts: RunningSts,
+  action: string,
+  form: Readonly<Record<string, string>>,
+  key: Key = sts.caller,
+): Promise<Answer> {
+  const query: Record<string, string> = {
+    Action: action,
+    Version: '2015-04-01',
+    Format: 'JSON',
+    Timestamp: new Date().toISOString().replace(/\.\d{3}/, ''),
+    SignatureMethod: 'HMAC-SHA1',
+    SignatureVersion: '1.0',
+    SignatureNonce: randomUUID(),
+    AccessKeyId: key.accessKeyId,
+    ...(key.securityToken === undefined ? {} : { SecurityToken: key.securityToken }),
+  };
+  const encode = (text: string): string => encodeURIComponent(text).replaceAll('*', '%2A');
+  const pairs = Object.entries({ ...query, ...form }).sort(([a], [b]) => (a < b ? -1 : 1));
+  const canonical = pairs.map(([name, value]) => `${encode(name)}=${encode(value)}`).join('&');
+  query['Signature'] = createHmac('sha1', `${key.accessKeySecret}&`)
+    .update(`POST&${encode('/')}&${encode(canonical)}`)
+    .digest('base64');
+  return new Promise((resolve, reject) => {
+    const request = httpsRequest(
+      `https://${sts.host}/?${new URLSearchParams(query).toString()}`,
+      {
+        method: 'POST',
+        ca: sts.certificate.cert,
+        headers: { 'content-type': 'application/x-www-form-urlencoded' },
+      },
+      (response) => {
+        let text = '';
+        response
+          .setEncoding('utf8')
+          .on('data', (piece: string) => (text += piece))
+          .once('end', () =>
+            resolve({ status: response.statusCode ?? 0, body: JSON.parse(text) as Answer['body'] }),
+          );
+      },
+    );
+    request.once('error', reject).end(new URLSearchParams(form).toString());
+  });
+}
+
+/** Runs a script against the service in a process that trusts the certificate as any client's would. */
+export async function runScript(sts: RunningSts, script: string): Promise<string> {
+  const { stdout } = await promisify(execFile)(process.execPath, ['-e', script], {
+    timeout: 30_000,
+    env: { ...process.env, NODE_EXTRA_CA_CERTS: sts.certificate.certFile },
+  });
+  return stdout.trim();
+}
