@@ -157,7 +157,10 @@ async function answer(
     return void incoming.socket.destroy();
   }
   entry.received = counter.received;
-  if (effect?.kind === 'lose-answer') return void incoming.socket.destroy();
+  if (effect?.kind === 'lose-answer') {
+    discard(reply);
+    return void incoming.socket.destroy();
+  }
   if (!incoming.complete) await drain(incoming);
   await send(reply, service.commonHeaders(requestId), effect, entry, incoming, response, {
     clock,
@@ -233,14 +236,14 @@ async function send(
       else headers[name] = value;
     }
   }
-  if (effect?.kind === 'stall' && effect.afterBytes === undefined) return;
+  if (effect?.kind === 'stall' && effect.afterBytes === undefined) return discard(reply);
 
   entry.status = reply.status;
   // A request whose body did not come to its end must not poison a kept-alive connection.
   if (!incoming.complete) headers['connection'] = 'close';
   response.writeHead(reply.status, headers);
   if (incoming.method === 'HEAD' || body === undefined) {
-    if (body instanceof Readable) body.destroy();
+    discard(reply);
     return void response.end();
   }
   const source = body instanceof Readable ? body : Readable.from(slices(body));
@@ -252,6 +255,11 @@ async function send(
     // The client left or a `cut` came: what was sent is in the journal.
   }
   if (effect?.kind === 'cut') incoming.socket.destroy();
+}
+
+/** An answer that is not sent must not keep its file open. */
+function discard({ body }: Reply): void {
+  if (body instanceof Readable) body.destroy();
 }
 
 const DRAIN_MS = 2000;
