@@ -31,7 +31,8 @@ export interface Fc {
   readonly service: Service;
   /**
    * Makes functions known; one of the same name is replaced: running invocations go on with the old code, timers are
-   * set anew. Throws, and changes nothing, when a spec cannot be right: unknown role, bad schedule, bad name.
+   * set anew. Throws, and changes nothing, when a spec cannot be right (unknown role, bad schedule,
+   * bad name) or when the host process was not built.
    */
   deploy(specs: readonly FunctionSpec[]): void;
   /** Ends children and queued work. Safe to call twice. */
@@ -86,7 +87,7 @@ const DEFAULTS = {
 export function createFc(world: World, options: FcOptions = {}): Fc {
   const functions = new Map<string, FunctionSpec>();
   const timers = new Map<string, AbortController>();
-  const settings = { ...DEFAULTS, ...options, hostFile: () => options.hostFile ?? findHostFile() };
+  const settings = { ...DEFAULTS, ...options, hostFile: () => builtFile(options.hostFile ?? findHostFile()) };
   const invoker = createInvoker(world, join(world.folder, 'fc'), settings);
   const specOf = (name: string): FunctionSpec => {
     const spec = functions.get(name);
@@ -100,6 +101,7 @@ export function createFc(world: World, options: FcOptions = {}): Fc {
 
   function deploy(specs: readonly FunctionSpec[]): void {
     for (const spec of specs) check(spec, world);
+    if (specs.length > 0) settings.hostFile();
     for (const spec of specs) {
       invoker.instances.retire(spec.name);
       timers.get(spec.name)?.abort(new Error('the function was replaced'));
@@ -210,11 +212,14 @@ function check(spec: FunctionSpec, world: World): void {
 function findHostFile(): string {
   let folder = __dirname;
   while (!existsSync(join(folder, 'package.json'))) {
-    if (dirname(folder) === folder) throw new Error(`run a function: no package.json above ${__dirname}`);
+    if (dirname(folder) === folder) throw new Error(`run functions: no package.json above ${__dirname}`);
     folder = dirname(folder);
   }
-  const file = join(folder, 'dist', 'function-host', 'index.js');
-  if (!existsSync(file)) throw new Error(`run a function: ${file} is missing; run \`npm run build\``);
+  return join(folder, 'dist', 'function-host', 'index.js');
+}
+
+function builtFile(file: string): string {
+  if (!existsSync(file)) throw new Error(`run functions: ${file} is missing; run \`npm run build\` first`);
   return file;
 }
 

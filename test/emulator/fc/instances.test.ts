@@ -247,24 +247,17 @@ describe('the end', () => {
 });
 
 describe('the host process', () => {
-  it('is looked for among what was built', async () => {
-    const unbuilt = createFc(fc.world);
-    unbuilt.deploy([
-      {
-        name: 'f',
-        region: 'r',
-        codeFolder: '.',
-        memoryMb: 256,
-        timeoutSeconds: 60,
-        role: fc.role.arn,
-        timers: [{ name: 't', cron: '@every 24h', payload: '' }],
-      },
-    ]);
-    await unbuilt.fireTimer('f', 't');
-    await unbuilt.whenIdle();
-    const message = unbuilt.tasks('f')[0]?.errorMessage ?? '';
-    // Either it was built and then misses the code, or it says what to do.
-    expect(message).toMatch(/Module '.*' is missing|run `npm run build`/);
-    await unbuilt.stop();
+  it('must have been built before a function is deployed', () => {
+    const unbuilt = createFc(fc.world, { hostFile: join(fc.world.folder, 'not-built.js') });
+    const spec = {
+      name: 'f',
+      region: 'r',
+      codeFolder: '.',
+      memoryMb: 256,
+      timeoutSeconds: 60,
+      role: fc.role.arn,
+    };
+    unbuilt.deploy([]);
+    expect(() => unbuilt.deploy([spec])).toThrow('not-built.js is missing; run `npm run build` first');
   });
 });

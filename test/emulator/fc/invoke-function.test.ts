@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { request as httpRequest } from 'node:http';
+import { join } from 'node:path';
 import { enqueue, invoke, startFc, type FcWorld } from './fc-world.ts';
 
 let fc: FcWorld;
@@ -98,7 +99,7 @@ describe('a synchronous invocation', () => {
     expect(environment['ALIBABA_CLOUD_SECURITY_TOKEN']).toBeTruthy();
     expect(environment['ALIBABA_CLOUD_ACCESS_KEY_ID']).not.toBe(context.credentials['accessKeyId']);
     expect(environment['SECRET_OF_THE_DEVELOPER']).toBeUndefined();
-    expect(environment['HOME']).not.toBe(process.env['HOME']);
+    expect(environment['HOME']).toBe(join(fc.world.folder, 'fc', environment['FC_INSTANCE_ID'] ?? ''));
   });
 
   it('answers with buffers and strings as they are, and with nothing for nothing', async () => {
