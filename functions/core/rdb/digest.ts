@@ -262,3 +262,29 @@ export class ContentDigest implements RdbContents {
     this.typeCounts[this.type] = (this.typeCounts[this.type] ?? 0) + 1;
   }
 }
+
+/** The contents of several servers or files together, as of the shards of a cluster. */
+export function mergeSummaries(summaries: readonly ContentSummary[]): ContentSummary {
+  const databases: Record<string, { keys: number; expires: number }> = {};
+  const types: Partial<Record<LogicalType, number>> = {};
+  let digest = 0n;
+  for (const summary of summaries) {
+    for (const [database, { keys, expires }] of Object.entries(summary.databases)) {
+      const counts = (databases[database] ??= { keys: 0, expires: 0 });
+      counts.keys += keys;
+      counts.expires += expires;
+    }
+    for (const type of LOGICAL_TYPES) {
+      const count = summary.types[type];
+      if (count !== undefined) types[type] = (types[type] ?? 0) + count;
+    }
+    digest = BigInt.asUintN(128, digest + BigInt(`0x${summary.digest}`));
+  }
+  return {
+    keys: summaries.reduce((sum, { keys }) => sum + keys, 0),
+    expires: summaries.reduce((sum, { expires }) => sum + expires, 0),
+    databases,
+    types,
+    digest: digest.toString(16).padStart(32, '0'),
+  };
+}

@@ -66,6 +66,10 @@ export class Input {
     this.startedAt = this.windowStartsAt + this.position;
   }
 
+  isUsedUp(): boolean {
+    return this.position === this.end;
+  }
+
   lacks(count: number): boolean {
     return this.end - this.position < count;
   }

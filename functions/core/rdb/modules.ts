@@ -5,11 +5,18 @@
  * Source: rdbLoadCheckModuleValue in rdb.c and moduleTypeNameByID in module.c.
  */
 import type { ValueContext } from './context.ts';
+import { createValueContext } from './context.ts';
+import type { ContentDigest } from './digest.ts';
 import { corrupt } from './fault.ts';
+import { TYPE } from './format.ts';
 import type { Parse } from './input.ts';
-import { NOWHERE } from './texts.ts';
+import { Input } from './input.ts';
+import { NOWHERE, Texts } from './texts.ts';
 
 const NAME_CHARACTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
+
+/** Version and checksum at the end of a dump. */
+const DUMP_FOOTER_BYTES = 10;
 
 const PART_END = 0;
 const PART_SIGNED = 1;
@@ -26,6 +33,19 @@ export function* readModule(context: ValueContext): Parse<void> {
   context.countModule(moduleName(high, low));
   digest.block(low, high, 0, 0);
   yield* readParts(context, true);
+}
+
+/**
+ * Says what a module value holds, from the answer to `DUMP`: the type, the value as in a file, ten bytes of version
+ * and checksum. Throws if it is anything else.
+ */
+export function sayModuleDump(digest: ContentDigest, dump: Uint8Array): void {
+  if (dump[0] !== TYPE.module) corrupt(`a dump of type ${dump[0] ?? 'nothing'} where a module value must be`);
+  const input = new Input();
+  input.supply(dump.subarray(1, Math.max(1, dump.length - DUMP_FOOTER_BYTES)));
+  const parse = readModule(createValueContext(input, new Texts(input), digest, () => undefined));
+  if (parse.next().done !== true || !input.isUsedUp())
+    corrupt('a dump of a module value that does not end where it should');
 }
 
 /** Reads what a module stores beside its keys. */
