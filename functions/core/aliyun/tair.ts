@@ -1,0 +1,561 @@
+/**
+ * Tair and Redis instances through the r-kvstore API. The SDK's request classes name the parameters and its client
+ * knows the endpoints and signs; the answers are read by tair-answers.ts, because the SDK's casting throws on shapes
+ * that the service really sends.
+ */
+import KvStore, * as kvstore from '@alicloud/r-kvstore20150101';
+import { $OpenApiUtil, OpenApiUtil } from '@alicloud/openapi-core';
+import { BackupError, asBackupError, describe, redact } from '../errors.ts';
+import type {
+  BackupJob,
+  Instance,
+  InstanceQuery,
+  Source,
+  SourceBackup,
+  StartResult,
+  TimeSpan,
+} from '../source/source.ts';
+import { PATIENT, retry, systemClock, type RetryClock, type RetryPolicy } from '../transfer/retry.ts';
+import type { CredentialsProvider } from './credentials.ts';
+import {
+  NO_RUNTIME_OPTIONS,
+  abandonOnAbort,
+  isThrottling,
+  openApiConfig,
+  toCallFailure,
+  type CallFailure,
+} from './openapi.ts';
+import {
+  count,
+  groupRows,
+  mergeSets,
+  nonsense,
+  parseAnswer,
+  rowsOf,
+  shardsOf,
+  splitJobIds,
+  text,
+  toBackupRow,
+  toClusterSet,
+  toInstance,
+  toJob,
+  toMinute,
+  whyNoBackup,
+  type BackupRow,
+  type ClusterSet,
+  type Json,
+} from './tair-answers.ts';
+
+export interface TairOptions {
+  readonly credentials: CredentialsProvider;
+  /** `http(s)://host:port` in place of the service's public addresses. */
+  readonly endpoint?: string | undefined;
+  readonly clock?: RetryClock;
+}
+
+/** Any region's endpoint lists the regions; this one is central and serves both sites. */
+const HOME_REGION = 'cn-hangzhou';
+
+/** What the API takes: ids in one DescribeInstances, tags in one, rows in a page of each list. */
+const MAX_IDS = 30;
+const MAX_TAGS = 5;
+const INSTANCES_PER_PAGE = 50;
+const BACKUPS_PER_PAGE = 300;
+const SETS_PER_PAGE = 50;
+
+/** A list that does not end by then is not a list: 1000 pages are 50 000 instances of one region. */
+const MAX_PAGES = 1000;
+
+/** A fleet that changes while its pages are read is read again, at most so often. */
+const MAX_LISTINGS = 3;
+
+/**
+ * CreateBackup is sent again only when it was refused before it was looked at. The whole of it ends well before
+ * obtain-backup.ts gives up looking for a backup that nobody has seen start.
+ */
+const START_POLICY: RetryPolicy = { attempts: 6, firstDelayMs: 500, maxDelayMs: 8_000, totalMs: 30_000 };
+
+/** Which timestamp DescribeBackups filters is not documented: a backup that started in the span may end a day later. */
+const SPAN_PADDING_BEFORE_MS = 2 * 60_000;
+const SPAN_PADDING_AFTER_MS = 24 * 3600_000;
+
+export function createTairSource(options: TairOptions): Source {
+  const clients = new Map<string, KvStore>();
+  /** Clusters that are known not to be cloud-native; a closure of one invocation, so it cannot go stale for long. */
+  const classic = new Set<string>();
+
+  function client(region: string): KvStore {
+    const known = clients.get(region);
+    if (known !== undefined) return known;
+    const created = new KvStore(openApiConfig({ ...options, region }));
+    clients.set(region, created);
+    return created;
+  }
+
+  /** One request, its answer as JSON. Throws what `toTairError` makes of the failure. */
+  async function send(
+    { region, action, parameters, method = 'POST', instanceId }: Call,
+    signal: AbortSignal,
+  ): Promise<Json> {
+    const attempt = `${action} in ${region}${instanceId === undefined ? '' : ` for ${instanceId}`}`;
+    const params = new $OpenApiUtil.Params({
+      action,
+      version: '2015-01-01',
+      protocol: 'HTTPS',
+      pathname: '/',
+      method,
+      authType: 'AK',
+      style: 'RPC',
+      reqBodyType: 'formData',
+      bodyType: 'string',
+    });
+    // The vendor's own tools send RegionId with every action; the SDK's request classes lack it for some.
+    const query = OpenApiUtil.query({ RegionId: region, ...parameters });
+    const request = new $OpenApiUtil.OpenApiRequest({ query });
+    let answer: Record<string, unknown>;
+    try {
+      answer = await abandonOnAbort(client(region).callApi(params, request, NO_RUNTIME_OPTIONS), signal);
+    } catch (error) {
+      if (error instanceof BackupError) throw error;
+      throw new TairFailure(toCallFailure(error), attempt, action, region, instanceId);
+    }
+    return parseAnswer(text(answer['body']), attempt);
+  }
+
+  /** Reading is safe to repeat. */
+  async function ask(call: Call, signal: AbortSignal): Promise<Json> {
+    return retry(async () => send(call, signal), PATIENT, signal, options.clock ?? systemClock);
+  }
+
+  /** https://help.aliyun.com/zh/redis/developer-reference/api-r-kvstore-2015-01-01-describeregions-redis */
+  async function listRegions(signal: AbortSignal): Promise<readonly string[]> {
+    const parameters = new kvstore.DescribeRegionsRequest({ acceptLanguage: 'en-US' }).toMap();
+    const answer = await ask({ region: HOME_REGION, action: 'DescribeRegions', parameters }, signal);
+    const rows = rowsOf(answer, 'RegionIds', 'KVStoreRegion', 'DescribeRegions');
+    // The service lists a region once for each of its zones.
+    return [...new Set(rows.map((row) => text(row['RegionId'])).filter((id) => id !== ''))];
+  }
+
+  async function* listInstances(query: InstanceQuery, signal: AbortSignal): AsyncGenerator<Instance> {
+    const chunks = query.ids === undefined ? [undefined] : chunked(query.ids, MAX_IDS);
+    const seen = new Set<string>();
+    for (const ids of chunks) {
+      for (const row of await listRows(query, ids, signal)) {
+        const id = text(row['InstanceId']);
+        if (id === '' || seen.has(id)) continue;
+        seen.add(id);
+        const instance = await complete(row, query.region, signal);
+        if (instance !== undefined && carriesTags(instance, row, query.tags ?? {})) yield instance;
+      }
+    }
+  }
+
+  /** All rows for a query; reads again when instances came or went between two pages, for one may have slipped through. */
+  async function listRows(
+    query: InstanceQuery,
+    ids: readonly string[] | undefined,
+    signal: AbortSignal,
+  ): Promise<readonly Json[]> {
+    const all = new Map<string, Json>();
+    for (let listing = 1; ; listing++) {
+      const { rows, total, isSteady } = await listOnce(query, ids, signal);
+      for (const row of rows) all.set(text(row['InstanceId']), row);
+      if (isSteady) return [...all.values()];
+      if (listing < MAX_LISTINGS) continue;
+      if (all.size >= total) return [...all.values()];
+      throw nonsense(`DescribeInstances in ${query.region}`, `${all.size} instances of ${total}`);
+    }
+  }
+
+  /** https://help.aliyun.com/zh/redis/developer-reference/api-r-kvstore-2015-01-01-describeinstances-redis */
+  async function listOnce(
+    { region, tags = {} }: InstanceQuery,
+    ids: readonly string[] | undefined,
+    signal: AbortSignal,
+  ): Promise<Listing> {
+    const rows: Json[] = [];
+    const totals = new Set<number | undefined>();
+    for (let page = 1; page <= MAX_PAGES; page++) {
+      const parameters = new kvstore.DescribeInstancesRequest({
+        regionId: region,
+        pageSize: INSTANCES_PER_PAGE,
+        pageNumber: page,
+        ...(ids === undefined ? {} : { instanceIds: ids.join(',') }),
+        tag: Object.entries(tags)
+          .slice(0, MAX_TAGS)
+          .map(([key, value]) => new kvstore.DescribeInstancesRequestTag({ key, value })),
+      }).toMap();
+      const answer = await askOrNone({ region, action: 'DescribeInstances', parameters }, ids, signal);
+      // An id that does not exist is left out by the service, or makes it refuse the whole list.
+      if (answer === 'refused' && ids !== undefined && ids.length > 1)
+        return oneByOne(region, tags, ids, signal);
+      if (answer === 'refused') return { rows: [], total: 0, isSteady: true };
+      const found = rowsOf(answer, 'Instances', 'KVStoreInstance', `DescribeInstances in ${region}`);
+      rows.push(...found);
+      const total = count(answer['TotalCount']);
+      totals.add(total);
+      const isLast =
+        total === undefined ? found.length < INSTANCES_PER_PAGE : page * INSTANCES_PER_PAGE >= total;
+      if (isLast) {
+        const isSteady = totals.size === 1 && (total === undefined || rows.length >= total);
+        return { rows, total: total ?? rows.length, isSteady };
+      }
+    }
+    throw nonsense(`DescribeInstances in ${region}`, `a list of more than ${MAX_PAGES} pages`);
+  }
+
+  async function askOrNone(
+    call: Call,
+    ids: readonly string[] | undefined,
+    signal: AbortSignal,
+  ): Promise<Json | 'refused'> {
+    try {
+      return await ask(call, signal);
+    } catch (error) {
+      if (ids !== undefined && asBackupError(error).code === 'INSTANCE_NOT_FOUND') return 'refused';
+      throw error;
+    }
+  }
+
+  async function oneByOne(
+    region: string,
+    tags: Readonly<Record<string, string>>,
+    ids: readonly string[],
+    signal: AbortSignal,
+  ): Promise<Listing> {
+    const rows: Json[] = [];
+    for (const id of ids) rows.push(...(await listOnce({ region, tags }, [id], signal)).rows);
+    return { rows, total: rows.length, isSteady: true };
+  }
+
+  /**
+   * The list leaves two things open: the number of shards of some classic clusters, and whether an Enterprise instance
+   * of a class with no telling name keeps its data on disk. For those alone the instance's attributes are asked for.
+   */
+  async function complete(row: Json, region: string, signal: AbortSignal): Promise<Instance | undefined> {
+    const instance = toInstance(row, region);
+    const isDiskUnclear =
+      /^tair/i.test(instance.engine) && !/^(tair\.(rdb|scm|essd)|redis\.)/i.test(text(row['InstanceClass']));
+    if (instance.noBackup !== undefined || (instance.shards > 0 && !isDiskUnclear)) return instance;
+    const attributes = await describeAttributes(instance, signal);
+    if (attributes === undefined) return undefined;
+    const noBackup = whyNoBackup(attributes);
+    return {
+      ...instance,
+      shards:
+        instance.shards > 0 ? instance.shards : shardsOf(attributes) || (await countShards(instance, signal)),
+      ...(noBackup === undefined ? {} : { noBackup }),
+    };
+  }
+
+  /** https://help.aliyun.com/zh/redis/developer-reference/api-r-kvstore-2015-01-01-describeinstanceattribute-redis */
+  async function describeAttributes(
+    { region, id }: Instance,
+    signal: AbortSignal,
+  ): Promise<Json | undefined> {
+    const parameters = new kvstore.DescribeInstanceAttributeRequest({ instanceId: id }).toMap();
+    const call = { region, action: 'DescribeInstanceAttribute', parameters, instanceId: id };
+    const answer = await askOrNone(call, [id], signal);
+    if (answer === 'refused') return undefined;
+    return rowsOf(answer, 'Instances', 'DBInstanceAttribute', `DescribeInstanceAttribute for ${id}`)[0];
+  }
+
+  /**
+   * The topology of a classic cluster names its shards. 0 when it does not: obtain-backup.ts then refuses, because
+   * nothing could prove that a backup of it is whole.
+   * https://help.aliyun.com/zh/redis/developer-reference/api-r-kvstore-2015-01-01-describelogicinstancetopology-redis
+   */
+  async function countShards({ region, id }: Instance, signal: AbortSignal): Promise<number> {
+    const parameters = new kvstore.DescribeLogicInstanceTopologyRequest({ instanceId: id }).toMap();
+    const call = { region, action: 'DescribeLogicInstanceTopology', parameters, instanceId: id };
+    try {
+      const answer = await ask(call, signal);
+      const shards = rowsOf(answer, 'RedisShardList', 'NodeInfo', `DescribeLogicInstanceTopology for ${id}`);
+      return new Set(shards.map((shard) => text(shard['NodeId']))).size;
+    } catch (error) {
+      if (isTransient(error)) throw error;
+      return 0;
+    }
+  }
+
+  async function getInstance(region: string, id: string, signal: AbortSignal): Promise<Instance | undefined> {
+    for await (const instance of listInstances({ region, ids: [id] }, signal))
+      if (instance.id === id) return instance;
+    return undefined;
+  }
+
+  /** https://help.aliyun.com/zh/redis/developer-reference/api-r-kvstore-2015-01-01-createbackup-redis */
+  async function startBackup({ region, id }: Instance, signal: AbortSignal): Promise<StartResult> {
+    const parameters = new kvstore.CreateBackupRequest({ instanceId: id }).toMap();
+    const call = { region, action: 'CreateBackup', parameters, instanceId: id };
+    const attempt = async (): Promise<StartResult | BackupError> => {
+      try {
+        const answer = await send(call, signal);
+        const jobIds = splitJobIds(answer['BackupJobID'] ?? answer['BackupJobId']);
+        return jobIds.length > 0
+          ? { kind: 'started', jobIds }
+          : { kind: 'unknown', reason: 'the answer names no job' };
+      } catch (error) {
+        return toStartResult(error);
+      }
+    };
+    const result = await retry(attempt, START_POLICY, signal, options.clock ?? systemClock);
+    if (result instanceof BackupError) throw result;
+    return result;
+  }
+
+  async function listJobs({ region, id }: Instance, signal: AbortSignal): Promise<readonly BackupJob[]> {
+    const parameters = new kvstore.DescribeBackupTasksRequest({ instanceId: id }).toMap();
+    const answer = await ask({ region, action: 'DescribeBackupTasks', parameters, instanceId: id }, signal);
+    // Jobs only hint at progress and vanish by themselves: an answer without any is an empty list.
+    if (answer['BackupJobs'] === undefined && text(answer['RequestId']) !== '') return [];
+    return rowsOf(answer, 'BackupJobs', 'BackupJob', `DescribeBackupTasks for ${id}`).map(toJob);
+  }
+
+  async function listBackups(
+    instance: Instance,
+    span: TimeSpan,
+    signal: AbortSignal,
+  ): Promise<readonly SourceBackup[]> {
+    const startsWithin = ({ startedAt }: { readonly startedAt: string }): boolean =>
+      Date.parse(startedAt) >= Date.parse(span.from) && Date.parse(startedAt) < Date.parse(span.to);
+    if (instance.architecture !== 'cluster') {
+      const rows = await listBackupRows(instance, span, signal);
+      return groupRows(rows, false).filter(startsWithin);
+    }
+    const sets = await listClusterSets(instance, span, signal);
+    const rows = await listBackupRows(instance, span, signal).catch((error: unknown) => {
+      // The documentation says that this list is not for cloud-native clusters; in practice it answers.
+      if (sets === undefined || isTransient(error)) throw error;
+      return [];
+    });
+    const backups = sets === undefined ? groupRows(rows, true) : mergeSets(sets, rows);
+    return backups.filter(startsWithin);
+  }
+
+  async function listBackupRows(
+    instance: Instance,
+    span: TimeSpan,
+    signal: AbortSignal,
+  ): Promise<readonly BackupRow[]> {
+    const attempt = `DescribeBackups for ${instance.id}`;
+    const rows: BackupRow[] = [];
+    for (let page = 1; page <= MAX_PAGES; page++) {
+      const parameters = new kvstore.DescribeBackupsRequest({
+        instanceId: instance.id,
+        ...padded(span),
+        pageSize: BACKUPS_PER_PAGE,
+        pageNumber: page,
+      }).toMap();
+      const call = {
+        region: instance.region,
+        action: 'DescribeBackups',
+        parameters,
+        instanceId: instance.id,
+      };
+      const answer = await ask(call, signal);
+      const found = rowsOf(answer, 'Backups', 'Backup', attempt);
+      rows.push(...found.map(toBackupRow).filter((row) => row !== undefined));
+      const total = count(answer['TotalCount']);
+      if (total === undefined ? found.length < BACKUPS_PER_PAGE : page * BACKUPS_PER_PAGE >= total)
+        return rows;
+    }
+    throw nonsense(attempt, `a list of more than ${MAX_PAGES} pages`);
+  }
+
+  /**
+   * Undefined when the cluster is a classic one: the service then answers that it is not a cluster, or with an empty
+   * list. GET only, no total: the last page is the first that is not full.
+   * https://help.aliyun.com/zh/redis/developer-reference/api-r-kvstore-2015-01-01-describeclusterbackuplist-redis
+   */
+  async function listClusterSets(
+    instance: Instance,
+    span: TimeSpan,
+    signal: AbortSignal,
+  ): Promise<readonly ClusterSet[] | undefined> {
+    const place = `${instance.region}/${instance.id}`;
+    if (classic.has(place)) return undefined;
+    const attempt = `DescribeClusterBackupList for ${instance.id}`;
+    const sets = new Map<string, ClusterSet>();
+    for (let page = 1; page <= MAX_PAGES; page++) {
+      const parameters = new kvstore.DescribeClusterBackupListRequest({
+        regionId: instance.region,
+        instanceId: instance.id,
+        ...padded(span),
+        pageSize: SETS_PER_PAGE,
+        pageNumber: page,
+      }).toMap();
+      const call: Call = {
+        region: instance.region,
+        action: 'DescribeClusterBackupList',
+        parameters,
+        instanceId: instance.id,
+        method: 'GET',
+      };
+      let answer: Json;
+      try {
+        answer = await ask(call, signal);
+      } catch (error) {
+        if (!(error instanceof TairFailure) || !/InvalidClusterInstance/i.test(error.serviceCode))
+          throw error;
+        classic.add(place);
+        return undefined;
+      }
+      const found = rowsOf(answer, 'ClusterBackups', 'ClusterBackup', attempt).map((row) =>
+        toClusterSet(row, attempt),
+      );
+      const known = sets.size;
+      for (const set of found) sets.set(set.id, set);
+      // A service that ignores the page number would give the first page for ever.
+      if (found.length < SETS_PER_PAGE || sets.size === known) return [...sets.values()];
+    }
+    throw nonsense(attempt, `a list of more than ${MAX_PAGES} pages`);
+  }
+
+  return { listRegions, listInstances, getInstance, startBackup, listJobs, listBackups };
+}
+
+interface Listing {
+  readonly rows: readonly Json[];
+  /** As the service counts them. */
+  readonly total: number;
+  /** The count was the same on each page, and the rows are as many. */
+  readonly isSteady: boolean;
+}
+
+interface Call {
+  readonly region: string;
+  readonly action: string;
+  /** By their names on the wire. */
+  readonly parameters: Record<string, unknown>;
+  readonly method?: 'GET' | 'POST';
+  /** For messages. */
+  readonly instanceId?: string;
+}
+
+/** A call that failed, already as the product's error; keeps what the start of a backup has to know about it. */
+class TairFailure extends BackupError {
+  readonly failure: CallFailure;
+  readonly serviceCode: string;
+
+  constructor(
+    failure: CallFailure,
+    attempt: string,
+    action: string,
+    region: string,
+    instanceId: string | undefined,
+  ) {
+    const { code, retryable, hint } = classify(failure, action, region, instanceId);
+    const refused = failure.kind === 'refused' ? failure : undefined;
+    const reason = failure.kind === 'refused' ? `${failure.code} ${failure.message}`.trim() : failure.reason;
+    super(code, redact(`${attempt}: ${reason}`), {
+      retryable,
+      ...(hint === undefined ? {} : { hint }),
+      details: {
+        action,
+        region,
+        ...(instanceId === undefined ? {} : { instanceId }),
+        ...(refused === undefined ? {} : { status: refused.status, serviceCode: refused.code }),
+        ...(refused === undefined || refused.requestId === '' ? {} : { requestId: refused.requestId }),
+        ...(refused?.retryAfterMs === undefined ? {} : { retryAfterMs: refused.retryAfterMs }),
+      },
+    });
+    this.failure = failure;
+    this.serviceCode = refused?.code ?? '';
+  }
+}
+
+interface Classified {
+  readonly code: BackupError['code'];
+  readonly retryable: boolean;
+  readonly hint?: string;
+}
+
+/**
+ * By the service's code, not by the HTTP status: throttling comes as 400, permissions and wrong methods as 403.
+ * https://help.aliyun.com/zh/redis/developer-reference/error-codes
+ */
+function classify(
+  failure: CallFailure,
+  action: string,
+  region: string,
+  instanceId: string | undefined,
+): Classified {
+  if (failure.kind !== 'refused') return { code: 'SERVICE_ERROR', retryable: true };
+  const { code, status } = failure;
+  if (isThrottling(failure)) return { code: 'THROTTLED', retryable: true };
+  if (code === 'BackupTimesExceeded')
+    return {
+      code: 'BACKUP_QUOTA',
+      retryable: false,
+      hint: 'an instance has 30 manual backups a day; set backup.adoptWithinHours so that existing ones are taken',
+    };
+  if (/^Invalid(DB)?InstanceId/i.test(code)) return { code: 'INSTANCE_NOT_FOUND', retryable: false };
+  if (/^(IncorrectDBInstanceState|OperationDeniedDBStatus|Task\.Conflict|LockTimeout)/i.test(code))
+    return { code: 'INSTANCE_NOT_READY', retryable: true };
+  if (/^IncorrectDBInstance(LockMode|Type)/i.test(code))
+    return { code: 'INSTANCE_NOT_READY', retryable: false };
+  if (/^(Forbidden|NoPermission|UnauthorizedOperation)/i.test(code))
+    return {
+      code: 'PERMISSION_DENIED',
+      retryable: false,
+      hint: `allow kvstore:${action} on acs:kvstore:${region}:*:instance/${instanceId ?? '*'}`,
+    };
+  if (
+    /^(InvalidAccessKeyId|InvalidSecurityToken|SignatureDoesNotMatch|IncompleteSignature|InvalidTimeStamp)/i.test(
+      code,
+    )
+  )
+    return {
+      code: 'PERMISSION_DENIED',
+      retryable: false,
+      hint: 'check the credentials, whether their token has expired, and the clock of this machine',
+    };
+  if (/^InvalidRegion/i.test(code))
+    return { code: 'CONFIG_INVALID', retryable: false, hint: `check the region "${region}" in plans.yaml` };
+  return {
+    code: 'SERVICE_ERROR',
+    retryable: status >= 500 || /^(ServiceUnavailable|InternalError|SignatureNonceUsed)/i.test(code),
+  };
+}
+
+/**
+ * What a failed CreateBackup means. Thrown, and so sent again, are throttling and requests that never got a
+ * connection; other refusals are returned as errors. Everything after which a backup may be running is `unknown`.
+ */
+function toStartResult(error: unknown): StartResult | BackupError {
+  const known = asBackupError(error);
+  if (!(known instanceof TairFailure))
+    return known.code === 'SERVICE_ERROR' ? { kind: 'unknown', reason: describe(known) } : known;
+  if (known.serviceCode === 'BackupJobExists') return { kind: 'already-running' };
+  if (known.code === 'THROTTLED' || known.failure.kind === 'unsent') throw known;
+  const mayHaveStarted =
+    known.failure.kind === 'unanswered' || (known.code === 'SERVICE_ERROR' && known.retryable);
+  return mayHaveStarted ? { kind: 'unknown', reason: describe(known) } : known;
+}
+
+function isTransient(error: unknown): boolean {
+  const { code, retryable } = asBackupError(error);
+  return retryable || code === 'PERMISSION_DENIED' || code === 'INTERRUPTED' || code === 'DEADLINE_NEAR';
+}
+
+function padded({ from, to }: TimeSpan): { readonly startTime: string; readonly endTime: string } {
+  return {
+    startTime: toMinute(Date.parse(from) - SPAN_PADDING_BEFORE_MS),
+    endTime: toMinute(Date.parse(to) + SPAN_PADDING_AFTER_MS),
+  };
+}
+
+/** The service filters by the tags that one request takes; any more are checked here, on rows that show their tags. */
+function carriesTags(instance: Instance, row: Json, tags: Readonly<Record<string, string>>): boolean {
+  const wanted = Object.entries(tags);
+  if (row['Tags'] === undefined && wanted.length <= MAX_TAGS) return true;
+  return wanted.every(([key, value]) => instance.tags[key] === value);
+}
+
+function chunked<T>(items: readonly T[], size: number): readonly (readonly T[])[] {
+  const unique = [...new Set(items)];
+  return Array.from({ length: Math.ceil(unique.length / size) }, (_, index) =>
+    unique.slice(index * size, (index + 1) * size),
+  );
+}
