@@ -24,6 +24,8 @@ export interface Truth {
     readonly modules?: Readonly<Record<string, number>>;
     readonly functions?: number;
   };
+  /** What a load in November 2026 left of it. */
+  readonly atRealClock?: LoadAtRealClock;
   readonly truth?: {
     readonly keys: number;
     readonly dbs: Readonly<
@@ -35,6 +37,11 @@ export interface Truth {
     readonly datasetDigest: string;
     readonly perKey: readonly TruthOfKey[];
   };
+}
+
+export interface LoadAtRealClock {
+  readonly keysLoaded: number;
+  readonly dbs: Readonly<Record<string, { readonly keys: number; readonly expires: number }>>;
 }
 
 export interface TruthOfKey {
