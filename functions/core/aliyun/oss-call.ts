@@ -1,0 +1,263 @@
+/**
+ * One call of OSS through `ali-oss`. The SDK knows the requests, their signatures (version 4) and their answers; how
+ * bytes and time are handled is ours, because of what the SDK does there: its timeout is absolute, it cannot be
+ * called off, it refreshes session tokens in a race, aborting one upload cancels others of the same client, and its
+ * HTTP layer writes to the console. So each call gets a client of its own (an options object, no more), made with
+ * the credentials of the moment and with our HTTP exchange in the place of the SDK's.
+ */
+import OSS from 'ali-oss';
+import { BackupError } from '../errors.ts';
+import { createHttpClient, type HttpClient } from '../transfer/http.ts';
+import { PATIENT, retry, type RetryPolicy } from '../transfer/retry.ts';
+import type { Credentials, CredentialsProvider } from './credentials.ts';
+import { areKeysRefused, toBackupError } from './oss-errors.ts';
+
+export interface OssCallerOptions {
+  /** Without `oss-`: `cn-hangzhou`. */
+  readonly region: string;
+  readonly bucket: string;
+  readonly credentials: CredentialsProvider;
+  /** `http(s)://host[:port]`, instead of the region's own: the emulator, or a private endpoint. */
+  readonly endpoint?: string;
+  /** Reach the region's endpoint from within Alibaba Cloud: for functions of the same region, free and without the public way. */
+  readonly internal?: boolean;
+  readonly http?: HttpClient;
+  readonly policy?: RetryPolicy;
+}
+
+/** What is being asked, for messages and hints. */
+export interface OssCall {
+  /** Verb, as in `store bucket/key`. */
+  readonly does: string;
+  /** The permission that it takes. */
+  readonly action: string;
+  readonly key: string;
+  readonly writes?: boolean;
+  readonly idleTimeoutMs?: number;
+}
+
+export interface OssCaller {
+  /** Makes the call until it succeeds, within the policy. */
+  <T>(call: OssCall, signal: AbortSignal, use: (sdk: Sdk) => Promise<T>): Promise<T>;
+  /** Makes the call once. */
+  once<T>(call: OssCall, signal: AbortSignal, use: (sdk: Sdk) => Promise<T>): Promise<T>;
+}
+
+export function createOssCaller(options: OssCallerOptions): OssCaller {
+  const { bucket, region, http = createHttpClient(), policy = PATIENT } = options;
+  const endpoint = endpointOf(options);
+  const currentKeys = singleFlight(options.credentials);
+
+  async function once<T>(call: OssCall, signal: AbortSignal, use: (sdk: Sdk) => Promise<T>): Promise<T> {
+    const keys = await currentKeys();
+    try {
+      return await askWith(keys, call, signal, use);
+    } catch (error) {
+      // Refused keys are replaced once; if there are no others, the refusal stands.
+      if (!areKeysRefused(error)) throw error;
+      const renewed = await currentKeys();
+      if (renewed.accessKeyId === keys.accessKeyId && renewed.securityToken === keys.securityToken)
+        throw error;
+      return askWith(renewed, call, signal, use);
+    }
+  }
+
+  async function askWith<T>(
+    keys: Credentials,
+    call: OssCall,
+    signal: AbortSignal,
+    use: (sdk: Sdk) => Promise<T>,
+  ): Promise<T> {
+    const wire = createWire(http, call, signal);
+    try {
+      return await use(connect(keys, wire));
+    } catch (error) {
+      throw toBackupError(wire.failure() ?? error, wire.headers(), call, { bucket, region }, signal);
+    }
+  }
+
+  function connect(keys: Credentials, wire: Wire): Sdk {
+    const sdkOptions = {
+      accessKeyId: keys.accessKeyId,
+      accessKeySecret: keys.accessKeySecret,
+      bucket,
+      region: `oss-${region}`,
+      authorizationV4: true,
+      endpoint: endpoint.url,
+      sldEnable: endpoint.isPathStyle,
+      retryMax: 0,
+      urllib: wire,
+      // With an interval and no function to call, the SDK neither refreshes the token nor warns about it.
+      ...(keys.securityToken === undefined
+        ? {}
+        : { stsToken: keys.securityToken, refreshSTSTokenInterval: Number.MAX_SAFE_INTEGER }),
+    };
+    // The published types know a part of the options and of the answers; Sdk is what is really there.
+    return new OSS(sdkOptions) as unknown as Sdk;
+  }
+
+  const ask = async <T>(call: OssCall, signal: AbortSignal, use: (sdk: Sdk) => Promise<T>): Promise<T> =>
+    retry(async () => once(call, signal, use), policy, signal);
+  return Object.assign(ask, { once });
+}
+
+/** The region's own endpoint, or the given one. OSS takes the bucket from the host name; only an emulator on loopback has it in the path. */
+function endpointOf({ region, endpoint, internal = false }: OssCallerOptions): {
+  readonly url: string;
+  readonly isPathStyle: boolean;
+} {
+  const url = endpoint ?? `https://oss-${region}${internal ? '-internal' : ''}.aliyuncs.com`;
+  const { hostname } = new URL(url);
+  return { url, isPathStyle: hostname === 'localhost' || /^[\d.]+$|^\[/.test(hostname) };
+}
+
+/** Calls that come while the answer is on its way share it. */
+function singleFlight(provider: CredentialsProvider): CredentialsProvider {
+  let pending: Promise<Credentials> | undefined;
+  const ask = async (): Promise<Credentials> => {
+    try {
+      return await provider();
+    } catch (cause) {
+      if (cause instanceof BackupError) throw cause;
+      throw new BackupError('SERVICE_ERROR', 'get credentials for OSS', { retryable: true, cause });
+    } finally {
+      pending = undefined;
+    }
+  };
+  return async () => (pending ??= ask());
+}
+
+/** The largest answer that is read as a whole. */
+const MAX_ANSWER_BYTES = 64 * 1024 ** 2;
+
+/** What the SDK calls instead of `urllib.request`, and what it expects back. */
+interface Wire {
+  request(url: string, params: WireParams): Promise<WireAnswer>;
+  /** What went wrong on the connection; the SDK makes something less exact of it. */
+  failure(): unknown;
+  /** The headers of the last answer. */
+  headers(): Readonly<Record<string, string>>;
+}
+
+interface WireParams {
+  readonly method: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly content?: Uint8Array | string;
+  readonly stream?: AsyncIterable<Uint8Array>;
+}
+
+interface WireAnswer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly data: Buffer;
+  readonly res: {
+    readonly status: number;
+    readonly statusCode: number;
+    readonly headers: Readonly<Record<string, string>>;
+  };
+}
+
+function createWire(http: HttpClient, { idleTimeoutMs }: OssCall, signal: AbortSignal): Wire {
+  let failed: unknown;
+  let headers: Readonly<Record<string, string>> = {};
+
+  async function exchange(
+    url: string,
+    { method, headers: asked, content, stream }: WireParams,
+  ): Promise<WireAnswer> {
+    const body = typeof content === 'string' ? Buffer.from(content) : (content ?? stream);
+    const answer = await http.exchange(
+      {
+        method,
+        url,
+        headers: withoutHost(asked),
+        ...(body === undefined ? {} : { body }),
+        ...(idleTimeoutMs === undefined ? {} : { idleTimeoutMs }),
+      },
+      signal,
+    );
+    ({ headers } = answer);
+    const pieces: Buffer[] = [];
+    let length = 0;
+    await answer.receive((piece) => {
+      length += piece.length;
+      if (length > MAX_ANSWER_BYTES)
+        throw new BackupError('SERVICE_ERROR', 'read an answer: it is larger than 64 MiB');
+      pieces.push(piece);
+    });
+    const { status } = answer;
+    return { status, headers, data: Buffer.concat(pieces), res: { status, statusCode: status, headers } };
+  }
+
+  return {
+    request: async (url, params) => {
+      try {
+        return await exchange(url, params);
+      } catch (error) {
+        failed = error;
+        throw error;
+      }
+    },
+    failure: () => failed,
+    headers: () => headers,
+  };
+}
+
+/** For an IP address the SDK claims to talk to the region's own host; the signature does not cover it. */
+function withoutHost(headers: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => name.toLowerCase() !== 'host'));
+}
+
+/** The part of `ali-oss` that is used, with the types that it really has. */
+export interface Sdk {
+  head(name: string, options: SdkOptions): Promise<SdkAnswer>;
+  get(name: string, options: SdkOptions): Promise<SdkAnswer & { readonly content: Buffer }>;
+  put(name: string, body: Buffer, options: SdkOptions): Promise<SdkAnswer>;
+  listV2(query: Record<string, string | number>, options: SdkOptions): Promise<SdkPage>;
+  listUploads(
+    query: Record<string, string | number>,
+    options: SdkOptions,
+  ): Promise<{ readonly uploads: readonly SdkUpload[] }>;
+  initMultipartUpload(name: string, options: SdkOptions): Promise<SdkAnswer & { readonly uploadId: string }>;
+  uploadPart(
+    name: string,
+    uploadId: string,
+    number: number,
+    body: Buffer,
+    start: number,
+    end: number,
+    options: SdkOptions,
+  ): Promise<SdkAnswer>;
+  completeMultipartUpload(
+    name: string,
+    uploadId: string,
+    parts: { number: number; etag: string }[],
+    options: SdkOptions,
+  ): Promise<SdkAnswer>;
+  abortMultipartUpload(name: string, uploadId: string, options: SdkOptions): Promise<SdkAnswer>;
+}
+
+interface SdkOptions {
+  headers?: Record<string, string>;
+  mime?: string;
+}
+
+export interface SdkAnswer {
+  readonly res: { readonly status: number; readonly headers: Readonly<Record<string, string>> };
+}
+
+interface SdkUpload {
+  readonly name: string;
+  readonly uploadId: string;
+  readonly initiated: string;
+}
+
+interface SdkPage {
+  readonly objects: readonly {
+    readonly name: string;
+    readonly size: number;
+    readonly lastModified: string;
+  }[];
+  readonly isTruncated: boolean;
+  readonly nextContinuationToken: string | null;
+}

@@ -1,0 +1,39 @@
+/** The product's OSS client on the emulator's OSS: real HTTP, real signatures. */
+import { createOssStore, type OssStore, type OssStoreOptions } from '../../functions/core/aliyun/oss.ts';
+import { createHttpClient } from '../../functions/core/transfer/http.ts';
+import type { RetryPolicy } from '../../functions/core/transfer/retry.ts';
+import { BUCKET, startOss, type Stage } from '../emulator/oss/start-oss.ts';
+
+export const QUICK: RetryPolicy = { attempts: 4, firstDelayMs: 1, maxDelayMs: 4, totalMs: 60_000 };
+
+export interface Bucket {
+  readonly stage: Stage;
+  readonly store: OssStore;
+  /** Another client of the same bucket. */
+  open(options?: Partial<OssStoreOptions>): OssStore;
+  close(): Promise<void>;
+}
+
+export async function startBucket(): Promise<Bucket> {
+  const stage = await startOss();
+  const http = createHttpClient({ idleTimeoutMs: 1000 });
+  const open = (options: Partial<OssStoreOptions> = {}): OssStore =>
+    createOssStore({
+      region: 'cn-hangzhou',
+      bucket: BUCKET,
+      credentials: async () => stage.key,
+      endpoint: stage.endpoint.replace('localhost', '127.0.0.1'),
+      http,
+      policy: QUICK,
+      ...options,
+    });
+  return {
+    stage,
+    store: open(),
+    open,
+    close: async () => {
+      http.close();
+      await stage.stop();
+    },
+  };
+}
