@@ -8,7 +8,8 @@ import KvStore, {
   DescribeBackupsRequest,
   DescribeBackupTasksRequest,
 } from '@alicloud/r-kvstore20150101';
-import { $OpenApiUtil } from '@alicloud/openapi-core';
+import OpenApi, { $OpenApiUtil } from '@alicloud/openapi-core';
+import { RuntimeOptions } from '@darabonba/typescript';
 import { createClock } from '../../../emulator/clock.ts';
 import { createFaults, type ServiceName } from '../../../emulator/faults.ts';
 import { listen, type Listening } from '../../../emulator/http.ts';
@@ -106,6 +107,35 @@ export async function backupsOf({ client }: RunningTair, instanceId: string, bac
     ...(backupJobId === undefined ? {} : { backupJobId: Number(backupJobId) }),
   });
   return (await client.describeBackups(request)).body?.backups?.backup ?? [];
+}
+
+/** The answer as it came, through the official core but past its models, which coerce and drop. */
+export async function callRaw(
+  { world, accessKey }: RunningTair,
+  action: string,
+  query: Readonly<Record<string, string>>,
+  method = 'POST',
+): Promise<Readonly<Record<string, unknown>>> {
+  const core = new OpenApi(
+    new $OpenApiUtil.Config({ endpoint: new URL(world.endpoints.tair).host, protocol: 'http', ...accessKey }),
+  );
+  const params = new $OpenApiUtil.Params({
+    action,
+    version: '2015-01-01',
+    protocol: 'HTTP',
+    pathname: '/',
+    method,
+    authType: 'AK',
+    style: 'RPC',
+    reqBodyType: 'formData',
+    bodyType: 'json',
+  });
+  const answer = await core.callApi(
+    params,
+    new $OpenApiUtil.OpenApiRequest({ query }),
+    new RuntimeOptions({}),
+  );
+  return answer['body'] as Readonly<Record<string, unknown>>;
 }
 
 /** A bare HTTP request: nothing is added to it, as `fetch` would. */
