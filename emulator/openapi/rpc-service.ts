@@ -38,8 +38,8 @@ export interface RpcServiceOptions {
   readonly version: string;
   readonly identity: Identity;
   readonly actions: Readonly<Record<string, Action>>;
-  /** The parameter that names what an action works on, for journal and faults. */
-  readonly targetParameter: string;
+  /** The parameters that name what an action works on, for journal and faults: the first that is there. */
+  readonly targetParameters: readonly string[];
 }
 
 export function createRpcService({
@@ -47,7 +47,7 @@ export function createRpcService({
   version,
   identity,
   actions,
-  targetParameter,
+  targetParameters,
 }: RpcServiceOptions): Service {
   const nonces = createNonces();
 
@@ -56,7 +56,7 @@ export function createRpcService({
     const action = request.headers['x-acs-action'] ?? query.get('Action') ?? 'Unknown';
     return {
       action,
-      target: query.get(targetParameter) ?? '',
+      target: query.get(targetParameters.find((name) => query.has(name)) ?? '') ?? '',
       run: async (noteCaller) => run(request, action, noteCaller),
     };
   }

@@ -10,7 +10,7 @@ export function createSts({ identity }: World): Service {
     name: 'sts',
     version: '2015-04-01',
     identity,
-    targetParameter: 'RoleArn',
+    targetParameters: ['RoleArn'],
     actions: { AssumeRole: assumeRole(identity), GetCallerIdentity: getCallerIdentity },
   });
 }

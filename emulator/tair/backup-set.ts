@@ -49,6 +49,13 @@ export function endOf(set: BackupSet): number | undefined {
   return Math.max(...set.shards.map((shard) => shard.endedAt ?? set.startedAt));
 }
 
+const DAY_MS = 24 * 3_600_000;
+
+/** When a backup with a retention of its own is let go; undefined for those that follow the policy, or stay. */
+export function expiryOf({ startedAt, retainDays }: BackupSet): number | undefined {
+  return retainDays === undefined || retainDays < 0 ? undefined : startedAt + retainDays * DAY_MS;
+}
+
 /** Every id only once in this account's life; the first ones are as long as the vendor's. */
 const FIRST_BACKUP_ID = 514_645_788;
 const FIRST_JOB_ID = 4_679_933;

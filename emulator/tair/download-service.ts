@@ -165,9 +165,12 @@ const checksums = new Map<string, Promise<string>>();
 
 async function checksum(file: string, modifiedAt: number): Promise<string> {
   const name = `${file} ${modifiedAt}`;
-  const known = checksums.get(name) ?? computeChecksum(file);
-  checksums.set(name, known);
-  return known;
+  const known = checksums.get(name);
+  if (known !== undefined) return known;
+  const computed = computeChecksum(file);
+  checksums.set(name, computed);
+  computed.catch(() => checksums.delete(name));
+  return computed;
 }
 
 async function computeChecksum(file: string): Promise<string> {

@@ -61,7 +61,7 @@ export interface InstanceDescription {
   readonly architecture: string;
   readonly status: string;
   readonly backups: number;
-  readonly running: number;
+  readonly runningBackups: number;
   /** Where the shards' servers listen on 127.0.0.1; none for instances that are made of files. */
   readonly ports: readonly number[];
 }
@@ -100,7 +100,7 @@ export async function createTair(
     name: 'tair',
     version: '2015-01-01',
     identity: world.identity,
-    targetParameter: 'InstanceId',
+    targetParameters: ['InstanceId', 'RegionId'],
     actions: {
       CreateBackup: createBackup(state),
       DescribeBackupPolicy: describeBackupPolicy(state),
@@ -161,7 +161,7 @@ export async function createTair(
         architecture,
         status,
         backups: store.of(id).length,
-        running: store.of(id).filter((set) => statusOf(set) === 'running').length,
+        runningBackups: store.of(id).filter((set) => statusOf(set) === 'running').length,
         ports: shards.map((shard) => shard.port),
       })),
     addInstance: async (spec) => {

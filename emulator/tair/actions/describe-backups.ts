@@ -1,4 +1,4 @@
-import type { BackupSet, ShardBackup } from '../backup-set.ts';
+import { expiryOf, type BackupSet, type ShardBackup } from '../backup-set.ts';
 import type { Instance } from '../instance.ts';
 import { formatTime, malformed, readInteger, readPage, readWindow, slicePage } from '../parameters.ts';
 import { authorize, findInstance, shownShards, type TairAction, type TairState } from '../state.ts';
@@ -61,7 +61,7 @@ function describe(state: TairState, instance: Instance, set: BackupSet, shard: S
     NodeInstanceId: shard.nodeId,
     BackupStartTime: formatTime(shard.startedAt),
     BackupEndTime: formatTime(shard.endedAt),
-    ExpectExpireTime: '',
+    ExpectExpireTime: formatTime(expiryOf(set)),
     ...(instance.isCloudNative
       ? { RecoverConfigMode: '{"whitelist":true,"config":true,"account":true}' }
       : {}),

@@ -1,5 +1,5 @@
 import { ServiceError } from '../../http.ts';
-import { endOf, statusOf, type BackupSet, type ShardBackup } from '../backup-set.ts';
+import { endOf, expiryOf, statusOf, type BackupSet, type ShardBackup } from '../backup-set.ts';
 import type { Instance } from '../instance.ts';
 import { formatTime, readPage, readWindow, slicePage } from '../parameters.ts';
 import { required } from '../../openapi/rpc-service.ts';
@@ -56,7 +56,7 @@ function describeSet(state: TairState, instance: Instance, set: BackupSet, withS
     ClusterBackupSize: String(bytesOf(set)),
     ClusterBackupStartTime: formatTime(set.startedAt),
     ClusterBackupEndTime: formatTime(endOf(set)),
-    ExpectExpireTime: '',
+    ExpectExpireTime: formatTime(expiryOf(set)),
     IsAvail: status === 'success' ? 1 : 0,
     Progress: status === 'running' ? '50%' : '100%',
     ShardClassMemory: 1024,

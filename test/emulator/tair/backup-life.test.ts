@@ -167,6 +167,18 @@ describe('CreateBackup', () => {
     await expect(create()).rejects.toMatchObject({ code: 'IncorrectDBInstanceState', statusCode: 400 });
   });
 
+  it('is throttled when a fault says so, and the official client knows it for that', async () => {
+    running = await startTair([one()]);
+    running.world.faults.add({
+      service: 'tair',
+      action: 'CreateBackup',
+      effect: { kind: 'error', status: 400, code: 'Throttling.User', message: 'Request was denied.' },
+    });
+    await expect(create()).rejects.toMatchObject({ name: 'ThrottlingError', code: 'Throttling.User' });
+    expect(running.tair.createBackupCalls(ID)).toBe(0);
+    expect(await create()).not.toBe('');
+  });
+
   it('refuses a single-node instance', async () => {
     running = await startTair([one({ nodes: 'single' })]);
     await expect(create()).rejects.toMatchObject({ code: 'IncorrectDBInstanceType', statusCode: 400 });
@@ -187,6 +199,18 @@ describe('CreateBackup', () => {
       await callRaw(running, 'CreateBackup', { InstanceId: ID, BackupRetentionPeriod: '-1' }),
     ).toHaveProperty('BackupJobID');
   });
+});
+
+it('tells when a backup with a retention of its own expires', async () => {
+  running = await startTair([one()]);
+  const { BackupJobID: jobId } = await callRaw(running, 'CreateBackup', {
+    InstanceId: ID,
+    BackupRetentionPeriod: '7',
+  });
+  await reaches(String(jobId), 'Finished');
+  const [row] = await backupsOf(running, ID);
+  const kept = Date.parse(row?.expectExpireTime ?? '') - Date.parse(row?.backupStartTime ?? '');
+  expect(kept).toBe(7 * 24 * HOUR_MS);
 });
 
 describe('a backup that fails', () => {

@@ -30,6 +30,36 @@ async function loaded(
   }
 }
 
+it('has shards that refuse the keys of other shards', async () => {
+  const [first, , last] = running.tair.instance('r-cluster').shards;
+  expect(first?.slots).toEqual([0, 5460]);
+  expect(last?.slots).toEqual([10_922, 16_383]);
+  // `foo` is in slot 12182.
+  await expect(first?.client.set('foo', '1')).rejects.toThrow(/CLUSTERDOWN|MOVED/);
+  expect(await last?.client.set('foo', '1')).toBe('OK');
+  await last?.client.del('foo');
+});
+
+it('starts the servers of an instance that is added, and ends those of one that is removed', async () => {
+  await running.tair.addInstance({ region: 'cn-hangzhou', id: 'r-added' });
+  const [shard] = running.tair.instance('r-added').shards;
+  expect(await shard?.client.select(255)).toBe('OK');
+  await running.tair.removeInstance('r-added');
+  await expect(shard?.client.ping()).rejects.toThrow(/closed/);
+  expect(() => running.tair.instance('r-added')).toThrow(/no instance r-added/);
+});
+
+it('refuses specs that cannot be right', async () => {
+  const { tair } = running;
+  await expect(tair.addInstance({ region: 'cn-hangzhou', id: 'r-standard' })).rejects.toThrow(
+    /there already/,
+  );
+  await expect(tair.addInstance({ region: 'cn-hangzhou', id: '../r' })).rejects.toThrow(/no instance id/);
+  await expect(tair.addInstance({ region: 'cn-hangzhou', id: 'r-x', shards: 2 })).rejects.toThrow(
+    /only clusters/,
+  );
+});
+
 it('turns real data into an RDB file that a fresh server loads', async () => {
   const [shard] = running.tair.instance('r-standard').shards;
   await shard?.client.mset({ name: 'tairlift', other: 'x'.repeat(5000) });
