@@ -8,7 +8,7 @@ import { join, resolve } from 'node:path';
 import { createClock } from './clock.ts';
 import { createControl, type Control } from './control.ts';
 import { createFaults, type ServiceName } from './faults.ts';
-import { createFc, type Fc } from './fc/fc-service.ts';
+import { createFc, type Fc, type FcOptions } from './fc/fc-service.ts';
 import { listen, type Listening } from './http.ts';
 import { createIdentity, type AccessKey } from './identity.ts';
 import { createJournal } from './journal.ts';
@@ -30,6 +30,8 @@ export interface EmulatorOptions {
   readonly buckets?: readonly BucketSpec[];
   /** May need the endpoints and roles of the world, so it is a function of it. */
   readonly functions?: (world: World) => readonly FunctionSpec[];
+  /** Limits and waiting times of Function Compute. */
+  readonly fc?: FcOptions;
 }
 
 export interface Emulator {
@@ -70,7 +72,7 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
 
   const oss = await createOss(world, options.buckets ?? []);
   const tair = await createTair(world, options.instances ?? []);
-  const fc = createFc(world);
+  const fc = createFc(world, options.fc);
   const certificate = await createCertificate(folder);
   const services = [oss.service, tair.service, tair.download, fc.service, createSts(world)];
 

@@ -19,7 +19,7 @@ import {
   type DuplicateDelivery,
 } from './async-tasks.ts';
 import { createInvoker, type InvocationRecord, type InvokerOptions, type LogLine } from './invoker.ts';
-import { verifyAcs3, verifyFcSignature } from './signatures.ts';
+import { callerOfNewer, callerOfOlder } from './signatures.ts';
 import { parseSchedule, runTimer, timerEvent } from './timers.ts';
 
 export interface FcOptions extends Partial<Omit<InvokerOptions, 'hostFile'> & AsyncOptions> {
@@ -254,7 +254,7 @@ function createService(world: World, cloud: Cloud, track: Track): Service {
         target: functionName,
         async run(noteCaller) {
           const body = await request.readBody();
-          const caller = verifyAcs3(request, body, world.identity);
+          const caller = callerOfNewer(request, body, world.identity);
           noteCaller(caller.arn);
           const call: Call = {
             request,
@@ -281,7 +281,7 @@ function createService(world: World, cloud: Cloud, track: Track): Service {
       target: functionName,
       async run(noteCaller) {
         const body = await request.readBody();
-        const caller = verifyFcSignature(request, world.identity);
+        const caller = callerOfOlder(request, world.identity);
         noteCaller(caller.arn);
         if ((request.headers['x-fc-account-id'] ?? caller.accountId) !== caller.accountId)
           throw new ServiceError(403, 'AccessDenied', 'the resource belongs to another account');

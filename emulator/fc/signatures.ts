@@ -1,47 +1,21 @@
 /** Who signed a request, in the two ways in which Function Compute's APIs are signed. */
-import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
+import { createHmac } from 'node:crypto';
 import { ServiceError, type Request } from '../http.ts';
 import type { Identity, Principal } from '../identity.ts';
+import { parseAcs3, sameText, verifyAcs3 } from '../openapi/acs3.ts';
 
 /**
  * The caller of an API 2023-03-30 request, `ACS3-HMAC-SHA256`. Throws the service's own error for everything that is
- * wrong with key, token or signature.
+ * wrong with key, token or signature; the codes are those of both generations.
  *
  * https://www.alibabacloud.com/help/en/sdk/product-overview/v3-request-structure-and-signature
  */
-export function verifyAcs3(request: Request, body: Buffer, identity: Identity): Principal {
+export function callerOfNewer(request: Request, body: Buffer, identity: Identity): Principal {
   const { headers } = request;
-  const match =
-    /^ACS3-HMAC-SHA256 Credential=([^,]+),\s*SignedHeaders=([^,]+),\s*Signature=([0-9a-f]+)$/.exec(
-      headers['authorization'] ?? '',
-    );
-  if (match === null) throw missingHeader('Authorization');
-  const [, accessKeyId = '', signedHeaders = '', signature = ''] = match;
-  const principal = lookUp(identity, accessKeyId, headers['x-acs-security-token']);
-
-  const names = signedHeaders.split(';');
-  const needed = Object.keys(headers).filter((name) => name === 'host' || name.startsWith('x-acs-'));
-  const bodyHash = createHash('sha256').update(body).digest('hex');
-  const [path = '', query = ''] = request.rawUrl.split('?', 2);
-  const canonicalRequest = [
-    request.method,
-    path,
-    canonicalQuery(query),
-    ...names.map((name) => `${name}:${(headers[name] ?? '').trim()}`),
-    '',
-    signedHeaders,
-    bodyHash,
-  ].join('\n');
-  const canonicalHash = createHash('sha256').update(canonicalRequest).digest('hex');
-  const expected = createHmac('sha256', principal.accessKeySecret)
-    .update(`ACS3-HMAC-SHA256\n${canonicalHash}`)
-    .digest('hex');
-  if (
-    !needed.every((name) => names.includes(name)) ||
-    headers['x-acs-content-sha256'] !== bodyHash ||
-    !equal(expected, signature)
-  )
-    throw signatureMismatch();
+  const authorization = parseAcs3(headers['authorization'] ?? '');
+  if (authorization === undefined) throw missingHeader('Authorization');
+  const principal = lookUp(identity, authorization.accessKeyId, headers['x-acs-security-token']);
+  if (!verifyAcs3(request, body, authorization, principal.accessKeySecret)) throw signatureMismatch();
   return principal;
 }
 
@@ -50,7 +24,7 @@ export function verifyAcs3(request: Request, body: Buffer, identity: Identity): 
  *
  * https://www.alibabacloud.com/help/en/functioncompute/fc-2-0/developer-reference/signature-authentication
  */
-export function verifyFcSignature(request: Request, identity: Identity): Principal {
+export function callerOfOlder(request: Request, identity: Identity): Principal {
   const { headers } = request;
   const match = /^FC ([^:]+):(.+)$/.exec(headers['authorization'] ?? '');
   if (match === null) throw missingHeader('Authorization');
@@ -70,7 +44,7 @@ export function verifyFcSignature(request: Request, identity: Identity): Princip
     fcHeaders.join('') + decodeURIComponent(request.url.pathname),
   ].join('\n');
   const expected = createHmac('sha256', principal.accessKeySecret).update(source).digest('base64');
-  if (!equal(expected, signature)) throw signatureMismatch();
+  if (!sameText(expected, signature)) throw signatureMismatch();
   return principal;
 }
 
@@ -83,27 +57,6 @@ function lookUp(identity: Identity, accessKeyId: string, token: string | undefin
   if (lookup.kind === 'expired-token')
     throw new ServiceError(403, 'ExpiredSecurityToken', 'The security token has expired.');
   throw new ServiceError(403, 'InvalidSecurityToken', 'The security token is not valid.');
-}
-
-function canonicalQuery(query: string): string {
-  return [...new URLSearchParams(query)]
-    .map(([name, value]) => [encode(name), encode(value)] as const)
-    .sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
-    .map(([name, value]) => `${name}=${value}`)
-    .join('&');
-}
-
-/** RFC 3986: everything but letters, digits and `-_.~`. */
-function encode(text: string): string {
-  return encodeURIComponent(text).replace(
-    /[!'()*]/g,
-    (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`,
-  );
-}
-
-function equal(a: string, b: string): boolean {
-  const [left, right] = [Buffer.from(a), Buffer.from(b)];
-  return left.length === right.length && timingSafeEqual(left, right);
 }
 
 function missingHeader(name: string): ServiceError {

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, createHmac } from 'node:crypto';
 import { request as httpRequest } from 'node:http';
 import { join } from 'node:path';
 import { enqueue, invoke, startFc, type FcWorld } from './fc-world.ts';
@@ -10,6 +10,7 @@ beforeAll(async () => {
   fc.deploy('raw', 'echo', { handler: 'index.raw' });
   fc.deploy('text', 'echo', { handler: 'index.text' });
   fc.deploy('nothing', 'echo', { handler: 'index.nothing' });
+  fc.deploy('talkative', 'echo', { handler: 'index.talkative' });
   fc.deploy('broken', 'broken', { timeoutSeconds: 30 });
   fc.deploy('module', 'module');
   fc.deploy('missing-handler', 'missing-handler');
@@ -124,6 +125,14 @@ describe('a synchronous invocation', () => {
     expect(log.endsWith(`FC Invoke End RequestId: ${requestId}\n`)).toBe(true);
     expect(log).toBe(fc.fc.logs(requestId));
     expect(log).not.toContain('\0');
+  });
+
+  it('has all of its log when its answer is there', async () => {
+    for (let time = 0; time < 20; time++) {
+      const { headers, body } = await invoke(fc.client(), 'talkative', '');
+      const end = `${'x'.repeat(60_000)}\nthe end: ${body.toString()}\n`;
+      expect(fc.fc.logs(headers['x-fc-request-id'] ?? '')).toContain(end);
+    }
   });
 
   it('passes each line on while the function runs', async () => {
@@ -292,12 +301,25 @@ describe('a request that no SDK would send', () => {
     expect(JSON.parse(body)).toMatchObject({ Code: 'MissingRequiredHeader', RequestId: expect.any(String) });
   });
 
-  it('is refused when its signature leaves a header out', async () => {
-    const signed = `ACS3-HMAC-SHA256 Credential=${fc.accessKey.accessKeyId},SignedHeaders=host,Signature=${'0'.repeat(64)}`;
-    const { status, body } = await raw('POST', '/2023-03-30/functions/echo/invocations', {
-      authorization: signed,
-      'x-acs-content-sha256': createHash('sha256').update('').digest('hex'),
-    });
+  it('is refused when its signature, right as it is, leaves a header out', async () => {
+    const path = '/2023-03-30/functions/text/invocations';
+    const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
+    const send = async (names: readonly string[]): Promise<{ status: number; body: string }> => {
+      const headers: Record<string, string> = {
+        host: fc.host,
+        'x-acs-content-sha256': sha256(''),
+        'x-acs-version': 'v',
+      };
+      const canonicalHeaders = names.map((name) => `${name}:${headers[name]}\n`).join('');
+      const canonical = ['POST', path, '', canonicalHeaders, names.join(';'), sha256('')].join('\n');
+      const signature = createHmac('sha256', fc.accessKey.accessKeySecret)
+        .update(`ACS3-HMAC-SHA256\n${sha256(canonical)}`)
+        .digest('hex');
+      const authorization = `ACS3-HMAC-SHA256 Credential=${fc.accessKey.accessKeyId},SignedHeaders=${names.join(';')},Signature=${signature}`;
+      return await raw('POST', path, { ...headers, authorization });
+    };
+    expect((await send(['host', 'x-acs-content-sha256', 'x-acs-version'])).status).toBe(200);
+    const { status, body } = await send(['host', 'x-acs-content-sha256']);
     expect(status).toBe(403);
     expect(JSON.parse(body)).toMatchObject({ Code: 'SignatureNotMatch' });
   });
