@@ -18,9 +18,7 @@ export function followRun(cloud: SampleCloud, say: (text: string) => void): { en
 function parse(text: string): Record<string, unknown> | undefined {
   try {
     const value = JSON.parse(text) as unknown;
-    return typeof value === 'object' && value !== null && 'message' in value
-      ? (value as Record<string, unknown>)
-      : undefined;
+    return typeof value === 'object' && value !== null && 'message' in value ? value : undefined;
   } catch {
     // Not a line of ours; the platform and the libraries may write too.
     return undefined;

@@ -1,0 +1,96 @@
+/**
+ * Configuration in, wired clients out: the only importer of `aliyun/`. Everything here is made for one invocation and
+ * holds no state of any run; nothing is called before it is used.
+ */
+import {
+  assumedRole,
+  chainedCredentials,
+  fixedCredentials,
+  type Credentials,
+  type CredentialsProvider,
+} from './aliyun/credentials.ts';
+import { createFc2Functions } from './aliyun/fc2.ts';
+import { createFc3Functions } from './aliyun/fc3.ts';
+import { createOssStore, type OssStore } from './aliyun/oss.ts';
+import { createTairSource } from './aliyun/tair.ts';
+import type { Account, Destination, Environment } from './config.ts';
+import { BackupError } from './errors.ts';
+import type { FunctionClient } from './invoker.ts';
+import type { Source } from './source/source.ts';
+import { createHttpClient, type HttpClient } from './transfer/http.ts';
+
+/** What the platform tells a function about itself. The CLI knows none of it. */
+export interface Platform {
+  readonly region?: string;
+  readonly accountId?: string;
+  /** Of the function's role; valid longer than any invocation. */
+  readonly credentials?: Credentials;
+}
+
+export interface Cloud {
+  storeFor(destination: Destination): OssStore;
+  /** The instances of an account: the caller's own, or the one whose role is named. */
+  sourceFor(account: Account | undefined): Source;
+  /** For a function of this name; `service/function` is one of the older generation. */
+  functionsFor(name: string): FunctionClient;
+  /** For downloads. */
+  readonly http: HttpClient;
+}
+
+export function composeCloud(environment: Environment, platform: Platform = {}): Cloud {
+  const { endpoints } = environment;
+  const credentials =
+    platform.credentials === undefined ? chainedCredentials() : fixedCredentials(platform.credentials);
+  const accounts = new Map<string, Source>();
+
+  return {
+    http: createHttpClient(),
+
+    storeFor: ({ region, bucket }) =>
+      createOssStore({
+        region,
+        bucket,
+        credentials,
+        internal: platform.region === region,
+        ...(endpoints.oss === undefined ? {} : { endpoint: endpoints.oss }),
+      }),
+
+    sourceFor: (account) => {
+      const id = account === undefined ? '' : `${account.roleArn} ${account.externalId ?? ''}`;
+      const known = accounts.get(id);
+      if (known !== undefined) return known;
+      const source = createTairSource({
+        credentials: credentialsOf(account, credentials, endpoints.sts),
+        endpoint: endpoints.tair,
+      });
+      accounts.set(id, source);
+      return source;
+    },
+
+    functionsFor: (name) => {
+      const options = {
+        credentials,
+        accountId: required(platform.accountId, 'account id', 'FC_ACCOUNT_ID'),
+        region: required(platform.region, 'region', 'FC_REGION'),
+        endpoint: endpoints.fc,
+      };
+      return name.includes('/') ? createFc2Functions(options) : createFc3Functions(options);
+    },
+  };
+}
+
+function credentialsOf(
+  account: Account | undefined,
+  own: CredentialsProvider,
+  stsEndpoint: string | undefined,
+): CredentialsProvider {
+  if (account === undefined) return own;
+  return assumedRole(own, account, stsEndpoint);
+}
+
+function required(value: string | undefined, what: string, variable: string): string {
+  if (value !== undefined && value !== '') return value;
+  throw new BackupError('CONFIG_INVALID', `invoke a function: its ${what} is not known`, {
+    hint: `set ${variable}`,
+  });
+}
