@@ -9,7 +9,7 @@ import { ServiceError } from '../http.ts';
 import type { FunctionSpec } from '../world.ts';
 import { newRequestId, type Invoker } from './invoker.ts';
 
-export type TaskStatus =
+type TaskStatus =
   | 'Enqueued'
   | 'Running'
   | 'Retrying'
@@ -40,7 +40,7 @@ export interface AsyncTask {
   readonly errorMessage?: string;
 }
 
-export interface Submission {
+interface Submission {
   readonly functionName: string;
   readonly event: Buffer;
   readonly taskId?: string;

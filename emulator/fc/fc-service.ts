@@ -58,7 +58,7 @@ export interface Fc {
   reserve(functionName: string, limit: number): void;
 }
 
-export interface FunctionDescription {
+interface FunctionDescription {
   readonly name: string;
   readonly service?: string;
   readonly region: string;

@@ -40,7 +40,7 @@ export interface FunctionProcess {
   kill(): void;
 }
 
-export interface Watch {
+interface Watch {
   readonly clock: Clock;
   readonly onOutput: (text: string) => void;
   /** Ends the invocation, and the process with it. */

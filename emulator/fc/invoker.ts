@@ -11,7 +11,7 @@ import {
 import type { ContextFields } from './host-protocol.ts';
 import { createInstances, type InstanceLimits, type Instances } from './instances.ts';
 
-export interface InvocationRequest {
+interface InvocationRequest {
   readonly spec: FunctionSpec;
   readonly event: Buffer;
   readonly requestId: string;
@@ -22,7 +22,7 @@ export interface InvocationRequest {
   readonly onStart?: (instanceId: string) => void;
 }
 
-export interface InvocationResult {
+interface InvocationResult {
   readonly requestId: string;
   readonly body: Buffer;
   /** The value of `X-Fc-Error-Type`; undefined when the code returned. */
