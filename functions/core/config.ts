@@ -291,7 +291,8 @@ const KNOWN_KEYS = [
   'webhook',
 ];
 
-function suggestion(word: string, candidates: readonly string[]): string {
+/** `; did you mean "plan"?`, or nothing when no candidate is near. */
+export function suggestion(word: string, candidates: readonly string[]): string {
   const near = candidates
     .map((candidate) => ({ candidate, edits: distance(word.toLowerCase(), candidate.toLowerCase()) }))
     .filter(({ candidate, edits }) => edits <= Math.max(1, Math.floor(candidate.length / 3)))

@@ -101,7 +101,9 @@ export async function obtainBackup(
   // A duplicate may be ahead of us: the record says when the first of us began.
   const begun = (await records.write('begun', { at: toInstant(clock.now()) }, signal)) as { at: string };
   const deadlineMs = Date.parse(begun.at) + options.timeoutMs;
-  const life: Life = { ...parts, options, deadlineMs, instance: listed };
+  const now = await parts.source.getInstance(listed.region, listed.id, signal);
+  if (now === undefined || now.status === 'Released') throw gone(listed);
+  const life: Life = { ...parts, options, deadlineMs, instance: now };
 
   const finished = (await adoptFinished(life, signal)) ?? (await startAndAwait(life, signal));
   return (await records.write('backup', finished, signal)) as ObtainedBackup;
@@ -111,7 +113,8 @@ export async function obtainBackup(
 interface Life extends ObtainParts {
   readonly options: ObtainOptions;
   readonly deadlineMs: number;
-  readonly instance: Instance;
+  /** As it was last seen: it may have been scaled since it was listed, and while it was waited for. */
+  instance: Instance;
 }
 
 /** What is waited for: by its jobs, and where the service does not tell those, by mode and time. */
@@ -199,8 +202,16 @@ interface Intention {
 
 /** The instance must exist and be at rest. Changing states (scaling, migrating, a switch-over) pass by themselves. */
 async function untilReady(life: Life, signal: AbortSignal): Promise<void> {
-  const { region, id, shards } = life.instance;
-  if (shards < 1)
+  const since = life.clock.now();
+  while (life.instance.status !== 'Normal') {
+    throwIfNotReady(life);
+    await life.clock.sleep(Math.min(pollDelay(life.clock.now() - since), untilDeadline(life)), signal);
+    const { region, id } = life.instance;
+    const now = await life.source.getInstance(region, id, signal);
+    if (now === undefined || now.status === 'Released') throw gone(life.instance);
+    life.instance = now;
+  }
+  if (life.instance.shards < 1)
     throw failed(
       life.instance,
       'its number of shards is unknown, so no backup of it could be proven to be whole',
@@ -208,21 +219,6 @@ async function untilReady(life: Life, signal: AbortSignal): Promise<void> {
         hint: 'allow kvstore:DescribeInstanceAttribute and kvstore:DescribeLogicInstanceTopology, or report its class',
       },
     );
-  const since = life.clock.now();
-  for (;;) {
-    const now = await life.source.getInstance(region, id, signal);
-    if (now === undefined || now.status === 'Released')
-      throw new BackupError(
-        'INSTANCE_NOT_FOUND',
-        `back up ${id} in ${region}: the instance does not exist (any more)`,
-        {
-          details: { region, instanceId: id },
-        },
-      );
-    if (now.status === 'Normal') return;
-    throwIfNotReady(life, now.status);
-    await life.clock.sleep(pollDelay(life.clock.now() - since), signal);
-  }
 }
 
 /** Asks for a backup, once. Undefined when it is not known whether one has started. */
@@ -524,9 +520,18 @@ function failed(
   });
 }
 
-function throwIfNotReady(life: Life, status: string): void {
+function gone({ region, id }: Instance): BackupError {
+  return new BackupError(
+    'INSTANCE_NOT_FOUND',
+    `back up ${id} in ${region}: the instance does not exist (any more)`,
+    { details: { region, instanceId: id } },
+  );
+}
+
+function throwIfNotReady(life: Life): void {
   if (life.clock.now() < life.deadlineMs) return;
   const { instance } = life;
+  const { status } = instance;
   throw new BackupError(
     'INSTANCE_NOT_READY',
     `back up ${instance.id} in ${instance.region}: still ${status} at the deadline`,

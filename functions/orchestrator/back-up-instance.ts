@@ -1,0 +1,323 @@
+/**
+ * One instance from backup to proof: obtain a backup, set an uploader to work, wait for what it leaves in the bucket,
+ * and check that. Every step is recorded, so that going through it again repeats nothing.
+ */
+import { randomUUID } from 'node:crypto';
+import { toInstant, type Clock } from '../core/clock.ts';
+import type { Plan } from '../core/config.ts';
+import { BackupError, toErrorRecord, type ErrorRecord } from '../core/errors.ts';
+import type { Invoker } from '../core/invoker.ts';
+import type { Log } from '../core/log.ts';
+import { backupFolder, manifestKey, type BackupPlace } from '../core/repository/keys.ts';
+import type { Manifest } from '../core/repository/manifest.ts';
+import type { ObjectStore } from '../core/repository/object-store.ts';
+import {
+  obtainBackup,
+  type ObtainedBackup,
+  type ObtainOptions,
+  type Records,
+} from '../core/source/obtain-backup.ts';
+import type { Selected } from '../core/source/select.ts';
+import type { Source } from '../core/source/source.ts';
+import type { UploadOutcome, UploadRequest } from '../core/upload-request.ts';
+import { checkStored } from './check-stored.ts';
+import type { RunFolder } from './run-folder.ts';
+import { consoleUrl, type InstanceResult } from './summary.ts';
+
+export interface InstanceJob {
+  readonly runId: string;
+  readonly plan: Plan;
+  /** The run's date in the plan's time zone. */
+  readonly date: string;
+  /** 1, and one more each time the run's failed instances are tried again. */
+  readonly round: number;
+  readonly selected: Selected;
+  /** How the instance failed in the round before. */
+  readonly lastError?: ErrorRecord;
+  /** When the run began: what has been backed up since is fresh enough for another round. */
+  readonly runStartedAtMs: number;
+}
+
+export interface InstanceParts {
+  readonly source: Source;
+  readonly store: ObjectStore;
+  readonly folder: RunFolder;
+  readonly invoker: Invoker;
+  /** How long an uploader may take at most, from its invocation to its outcome, tries by the platform included. */
+  readonly uploaderLimitMs: number;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** Invocations of the uploader for one instance in one round. */
+export const MAX_ATTEMPTS = 3;
+const ATTEMPT_WAIT_MS = 10_000;
+
+/** Between the record that somebody is about to invoke and the record that it has been done. */
+const INVOKE_SETTLE_MS = 2 * 60_000;
+
+/** How often the platform is asked whether an uploader that has left nothing yet can still leave something. */
+const STATE_EVERY_MS = 30_000;
+/** … and after it has left a failure, how soon it is known whether the platform tries again. */
+const STATE_AFTER_FAILURE_MS = 5_000;
+
+/**
+ * Failures become results; throws only when the signal aborts, or when the bucket that holds the run's state fails.
+ * Called again for the same round, it returns the recorded result.
+ */
+export async function backUpInstance(
+  job: InstanceJob,
+  parts: InstanceParts,
+  signal: AbortSignal,
+): Promise<InstanceResult> {
+  const { region, id } = job.selected.instance;
+  const records = parts.folder.recordsOf(region, id, job.round);
+  const recorded = await records.read('result', signal);
+  if (recorded !== undefined) return recorded as InstanceResult; // written by ourselves, below
+
+  let result: InstanceResult;
+  try {
+    const backup = await obtain(job, parts, records, signal);
+    result = toStored(job, backup, await upload(job, backup, parts, signal));
+  } catch (error) {
+    if (signal.aborted) throw error;
+    parts.log.error('the instance failed', { error });
+    result = { region, instanceId: id, status: 'failed', error: toErrorRecord(error) };
+  }
+  return (await records.write('result', result, signal)) as InstanceResult;
+}
+
+/** Failures that say something against the backup itself: another round needs another backup. */
+const BACKUP_UNUSABLE = new Set<string>([
+  'BACKUP_FAILED',
+  'NO_DOWNLOAD_URL',
+  'SOURCE_INVALID',
+  'SOURCE_TRUNCATED',
+  'SOURCE_CHANGED',
+  'RDB_TRUNCATED',
+  'RDB_CORRUPT',
+]);
+
+async function obtain(
+  job: InstanceJob,
+  { source, folder, clock, log }: InstanceParts,
+  records: Records,
+  signal: AbortSignal,
+): Promise<ObtainedBackup> {
+  const { plan, round, selected, lastError } = job;
+  const options: ObtainOptions = {
+    adoptWithinMs: plan.backup.adoptWithinHours * 3600_000,
+    timeoutMs: plan.backup.timeoutMinutes * 60_000,
+  };
+  if (round === 1) return obtainBackup(selected.instance, options, { source, records, clock, log }, signal);
+
+  // What this run has backed up before is as good as a new backup, unless that is what was wrong with it.
+  const earlier = await earlierBackups(job, folder, signal);
+  const refused = lastError !== undefined && BACKUP_UNUSABLE.has(lastError.code);
+  const sinceStartMs = clock.now() - job.runStartedAtMs;
+  const again: ObtainOptions = {
+    ...options,
+    adoptWithinMs: Math.max(options.adoptWithinMs, sinceStartMs),
+    refusedIds: refused ? earlier.flatMap((backup) => backup.ids) : [],
+  };
+  const backup = await obtainBackup(selected.instance, again, { source, records, clock, log }, signal);
+  const own = earlier.find((one) => one.ids.some((id) => backup.ids.includes(id)));
+  return own === undefined ? backup : { ...backup, adopted: own.adopted };
+}
+
+async function earlierBackups(
+  { round, selected }: InstanceJob,
+  folder: RunFolder,
+  signal: AbortSignal,
+): Promise<readonly ObtainedBackup[]> {
+  const { region, id } = selected.instance;
+  const backups: ObtainedBackup[] = [];
+  for (let earlier = 1; earlier < round; earlier++) {
+    const backup = await folder.recordsOf(region, id, earlier).read('backup', signal);
+    if (backup !== undefined) backups.push(backup as ObtainedBackup); // written by obtainBackup
+  }
+  return backups;
+}
+
+/** Invokes uploaders until one has stored the backup. Only a manifest that agrees with its objects counts as stored. */
+async function upload(
+  job: InstanceJob,
+  backup: ObtainedBackup,
+  parts: InstanceParts,
+  signal: AbortSignal,
+): Promise<Manifest> {
+  const { store, clock, log } = parts;
+  const place = placeOf(job);
+  const expected = { region: job.selected.instance.region, shards: backup.shards };
+  const before = (job.round - 1) * MAX_ATTEMPTS;
+  let lastError: BackupError | undefined;
+  for (let attempt = before + 1; attempt <= before + MAX_ATTEMPTS; attempt++) {
+    const manifest = await checkStored(store, place, expected, signal);
+    if (manifest !== undefined) return manifest;
+    const outcome = await runAttempt(toRequest(job, backup, attempt), parts, signal);
+    if (outcome === undefined) {
+      lastError = new BackupError(
+        'INVOKE_FAILED',
+        `upload ${place.instanceId}: the uploader ended without a result`,
+        {
+          retryable: true,
+          details: { instanceId: place.instanceId, attempt },
+          hint: "see the uploader's log: out of memory and time-outs leave no result",
+        },
+      );
+    } else if (outcome.status === 'failed') {
+      lastError = fromRecord(outcome.error);
+      if (!lastError.retryable) throw lastError;
+    }
+    const stored = await checkStored(store, place, expected, signal);
+    if (stored !== undefined) return stored;
+    lastError ??= new BackupError(
+      'BACKUP_DAMAGED',
+      `upload ${place.instanceId}: reported as stored, without a manifest`,
+    );
+    log.warn('an upload did not succeed', { attempt, error: lastError });
+    if (attempt < before + MAX_ATTEMPTS) await clock.sleep(ATTEMPT_WAIT_MS * (attempt - before), signal);
+  }
+  throw lastError ?? new BackupError('INTERNAL', `upload ${place.instanceId}: no attempt was made`);
+}
+
+/**
+ * The outcome of one attempt, or undefined when there will be none. The platform may run a failed attempt again by
+ * itself, and each of its tries leaves an outcome of its own: while it does, a failure that may pass is not the end.
+ */
+async function runAttempt(
+  request: UploadRequest,
+  parts: InstanceParts,
+  signal: AbortSignal,
+): Promise<UploadOutcome | undefined> {
+  const { folder, invoker, clock } = parts;
+  const { region, id } = request.instance;
+  // Outcomes are of all rounds: attempts are counted through.
+  const records = folder.recordsOf(region, id);
+  const invokedAtMs = await invokeOnce(request, records, parts, signal);
+  const limitMs = invokedAtMs + parts.uploaderLimitMs;
+  const isOutcome = outcomeMatcher(folder, request);
+  const seen = new Set<string>();
+  let failure: UploadOutcome | undefined;
+
+  const lookUntil = async (untilMs: number): Promise<UploadOutcome | undefined> => {
+    const keys = await folder.waitFor((key) => isOutcome(key) && !seen.has(key), untilMs);
+    for (const key of keys) {
+      seen.add(key);
+      const outcome = toOutcome(await folder.read(key, signal), request);
+      if (outcome.status === 'stored' || !outcome.error.retryable) return outcome;
+      failure = outcome;
+    }
+    return undefined;
+  };
+
+  for (;;) {
+    const everyMs = failure === undefined ? STATE_EVERY_MS : STATE_AFTER_FAILURE_MS;
+    const final = await lookUntil(Math.min(limitMs, clock.now() + everyMs));
+    if (final !== undefined) return final;
+    if (clock.now() >= limitMs) return failure;
+    const state = await invoker.state(request, signal);
+    if (state === 'alive' || (state === 'unknown' && failure === undefined)) continue;
+    // It may have written its outcome between our last look and its end.
+    return (await lookUntil(clock.now())) ?? failure;
+  }
+}
+
+/** `outcome-<attempt>`, or with the platform's request id behind it. */
+function outcomeMatcher(folder: RunFolder, { instance, attempt }: UploadRequest): (key: string) => boolean {
+  const name = folder.keyOf(instance.region, instance.id, `outcome-${attempt}`).replace(/\.json$/, '');
+  return (key) => key === `${name}.json` || (key.startsWith(`${name}-`) && key.endsWith('.json'));
+}
+
+/** Invokes, unless that has been done, and returns when it was done. Who creates the intention is the one to invoke. */
+async function invokeOnce(
+  request: UploadRequest,
+  records: Records,
+  { folder, invoker, clock, log }: InstanceParts,
+  signal: AbortSignal,
+): Promise<number> {
+  const { attempt, instance } = request;
+  const invoked = await records.read(`invoked-${attempt}`, signal);
+  if (invoked !== undefined) return Date.parse((invoked as Moment).at); // written by ourselves, below
+  const mine: Moment = { at: toInstant(clock.now()), by: randomUUID() };
+  const holder = (await records.write(`invoke-intended-${attempt}`, mine, signal)) as Moment;
+  if (holder.by !== mine.by) {
+    const isOutcome = outcomeMatcher(folder, request);
+    const invokedKey = folder.keyOf(instance.region, instance.id, `invoked-${attempt}`);
+    const found = await folder.waitFor(
+      (key) => key === invokedKey || isOutcome(key),
+      Date.parse(holder.at) + INVOKE_SETTLE_MS,
+    );
+    if (found.length > 0) return Date.parse(holder.at);
+    // Who intended it is gone. The platform recognises the attempt if the request was sent after all.
+  }
+  const result = await invoker.invoke(request, signal);
+  log.info('the uploader was invoked', { attempt, result });
+  const done = (await records.write(
+    `invoked-${attempt}`,
+    { ...mine, at: toInstant(clock.now()) },
+    signal,
+  )) as Moment;
+  return Date.parse(done.at);
+}
+
+interface Moment {
+  readonly at: string;
+  readonly by: string;
+}
+
+function toRequest(job: InstanceJob, backup: ObtainedBackup, attempt: number): UploadRequest {
+  const { region, id, name, engine, engineVersion, architecture } = job.selected.instance;
+  const { account } = job.selected;
+  return {
+    runId: job.runId,
+    plan: job.plan.name,
+    date: job.date,
+    attempt,
+    destination: job.plan.destination,
+    ...(account === undefined ? {} : { account }),
+    instance: { region, id, name, engine, engineVersion, architecture, shards: backup.shards },
+    backup: {
+      ids: [...backup.ids],
+      jobIds: [...backup.jobIds],
+      mode: backup.mode,
+      startedAt: backup.startedAt,
+      endedAt: backup.endedAt,
+      adopted: backup.adopted,
+    },
+  };
+}
+
+function toOutcome(value: unknown, { instance, attempt }: UploadRequest): UploadOutcome {
+  const outcome = value as Partial<UploadOutcome> | undefined;
+  if (outcome?.status === 'stored' || (outcome?.status === 'failed' && 'error' in outcome))
+    return outcome as UploadOutcome; // the uploader's own type; what it claims is checked against the bucket
+  throw new BackupError('INTERNAL', `read outcome ${attempt} of ${instance.id}: neither stored nor failed`);
+}
+
+function fromRecord({ code, message, retryable, details, hint }: ErrorRecord): BackupError {
+  return new BackupError(code, message, {
+    retryable,
+    ...(details === undefined ? {} : { details }),
+    ...(hint === undefined ? {} : { hint }),
+  });
+}
+
+function placeOf({ plan, selected, date, runId }: InstanceJob): BackupPlace {
+  return { prefix: plan.destination.prefix, instanceId: selected.instance.id, date, runId };
+}
+
+function toStored(job: InstanceJob, backup: ObtainedBackup, manifest: Manifest): InstanceResult {
+  const place = placeOf(job);
+  return {
+    region: job.selected.instance.region,
+    instanceId: place.instanceId,
+    status: 'stored',
+    backupId: backup.ids.join(','),
+    files: manifest.files.length,
+    bytes: manifest.files.reduce((sum, file) => sum + file.bytes, 0),
+    level: manifest.level,
+    manifest: manifestKey(place),
+    url: consoleUrl(job.plan.destination, backupFolder(place)),
+  };
+}

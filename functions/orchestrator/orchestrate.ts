@@ -1,0 +1,434 @@
+/**
+ * One run of a plan: select, back up each instance, report. All state is in the bucket, so any invocation can go on
+ * where another one stopped: handed over before a deadline, killed, or delivered twice.
+ */
+import pLimit from 'p-limit';
+import { toInstant, type Clock } from '../core/clock.ts';
+import { toleratedErrors, type Plan } from '../core/config.ts';
+import { BackupError, toErrorRecord, type ErrorRecord } from '../core/errors.ts';
+import { toTaskId, type Invoker } from '../core/invoker.ts';
+import type { Log } from '../core/log.ts';
+import { dateIn, parseRunId } from '../core/repository/keys.ts';
+import type { ObjectStore } from '../core/repository/object-store.ts';
+import {
+  describeTarget,
+  selectInstances,
+  type Selected,
+  type Selection,
+  type SourceFor,
+} from '../core/source/select.ts';
+import { throwIfStopped } from '../core/transfer/retry.ts';
+import { backUpInstance } from './back-up-instance.ts';
+import type { RunRequest } from './parse-event.ts';
+import { openRunFolder, type RunFolder } from './run-folder.ts';
+import { summarize, type Continued, type InstanceResult, type Summary } from './summary.ts';
+
+/** One execution, as far as this invocation is concerned. */
+export interface Run extends Omit<RunRequest, 'plan'> {
+  readonly plan: Plan;
+  /** When this invocation will be killed; it hands over before. Left out, it has all the time there is. */
+  readonly deadlineMs?: number;
+}
+
+export interface OrchestratorParts {
+  readonly sourceFor: SourceFor;
+  /** The plan's destination. */
+  readonly store: ObjectStore;
+  readonly invoker: Invoker;
+  /** Queues an invocation of this function. The task id makes a second one of the same hop recognisable. */
+  readonly invokeSelf: (event: HandOver, taskId: string, signal: AbortSignal) => Promise<void>;
+  /** How long an uploader may take from its invocation to its outcome: its time limit and the platform's tries. */
+  readonly uploaderLimitMs: number;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export interface HandOver {
+  readonly plan: string;
+  readonly runId: string;
+}
+
+/** Time kept for handing over: to let requests under way end, write records and invoke the next. */
+const HAND_OVER_MS = 60_000;
+const HAND_OVER_SHARE = 0.25;
+
+/** A run that needs more invocations than this is not getting anywhere. */
+const MAX_HAND_OVERS = 200;
+
+/**
+ * Runs, resumes or reports. A run that has finished returns its stored summary and does nothing, unless its failed
+ * instances are to be tried again. The summary of a run that did not succeed is returned like any other; who calls
+ * makes an error of it.
+ * @throws BackupError when the bucket cannot be used, when nothing could be listed for a reason that may pass, or when
+ * the signal aborts; all state is kept, and the next call resumes
+ */
+export async function orchestrate(
+  run: Run,
+  parts: OrchestratorParts,
+  signal: AbortSignal,
+): Promise<Summary | Continued> {
+  if (run.dryRun) return rehearse(run, parts, signal);
+
+  const ending = new AbortController();
+  const finished = new AbortController();
+  const stop = AbortSignal.any([signal, ending.signal]);
+  const alarm = setAlarm(run, parts.clock, ending, finished.signal);
+  try {
+    return await runRound(run, parts, stop, signal);
+  } finally {
+    finished.abort();
+    await alarm;
+  }
+}
+
+/** What would be done. Reads only the source, writes nothing. */
+async function rehearse(
+  run: Run,
+  { sourceFor, clock }: OrchestratorParts,
+  signal: AbortSignal,
+): Promise<Summary> {
+  const startedAt = toInstant(clock.now());
+  const selection = restrict(await selectInstances(run.plan.targets, sourceFor, signal), run);
+  const results = selection.selected.map(
+    ({ instance }): InstanceResult => skipped(instance) ?? { ...nameOf(instance), status: 'selected' },
+  );
+  return summarize({
+    runId: run.runId,
+    plan: run.plan.name,
+    dryRun: true,
+    startedAt,
+    finishedAt: toInstant(clock.now()),
+    problems: problemsOf(selection, run),
+    results: [...results, ...selection.missing.map(notFound)].sort(byPlace),
+  });
+}
+
+async function runRound(
+  run: Run,
+  parts: OrchestratorParts,
+  stop: AbortSignal,
+  signal: AbortSignal,
+): Promise<Summary | Continued> {
+  const { store, clock, log } = parts;
+  const folder = openRunFolder(store, run.plan.destination.prefix, run.runId, clock, stop);
+  const opened = await openRound(run, folder, clock, stop);
+  if (opened.kind === 'finished') {
+    log.info('the run has finished before', { runId: run.runId });
+    return opened.summary;
+  }
+
+  const work: Work = { run, parts, folder, ...opened, startedAtMs: startOf(run) };
+  const selection = await selectOnce(work, stop);
+  const results = await backUpAll(work, selection, stop);
+  if (stop.aborted) {
+    throwIfStopped(signal); // asked to stop from outside: the next call resumes
+    const next = opened.handOvers + 1;
+    if (next <= MAX_HAND_OVERS) return handOver(work, next, signal);
+    log.error('the run was handed over too often', { handOvers: opened.handOvers });
+  }
+  return finish(work, selection, results, signal);
+}
+
+interface Round {
+  readonly kind: 'open';
+  readonly round: number;
+  /** Keys of the run's folder when this invocation began. */
+  readonly present: ReadonlySet<string>;
+  readonly handOvers: number;
+  /** What the round before ended in. */
+  readonly before?: Summary;
+}
+
+interface Work extends Omit<Round, 'kind'> {
+  readonly run: Run;
+  readonly parts: OrchestratorParts;
+  readonly folder: RunFolder;
+  readonly startedAtMs: number;
+}
+
+/** Round 1 ends in `summary.json`, a later one begins with `retry-<n>.json` and ends in `summary-<n>.json`. */
+async function openRound(
+  run: Run,
+  folder: RunFolder,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<Round | { readonly kind: 'finished'; readonly summary: Summary }> {
+  const present = await folder.list(signal);
+  const retries = [...present].filter((key) => /^retry-\d+\.json$/.test(key)).length;
+  const handOvers = [...present].filter((key) => /^handover-\d+\.json$/.test(key)).length;
+  const round = retries + 1;
+  const readSummary = async (of: number): Promise<Summary | undefined> =>
+    (await folder.own.read(summaryName(of), signal)) as Summary | undefined; // written by `finish`
+  const summary = present.has(`${summaryName(round)}.json`) ? await readSummary(round) : undefined;
+  if (summary === undefined) {
+    if (run.retryFailed && present.size === 0)
+      throw new BackupError(
+        'NOT_FOUND',
+        `retry the failed instances of run ${run.runId}: there is no such run`,
+      );
+    const before = round === 1 ? undefined : await readSummary(round - 1);
+    return { kind: 'open', round, present, handOvers, ...(before === undefined ? {} : { before }) };
+  }
+  if (!run.retryFailed || summary.status === 'succeeded') return { kind: 'finished', summary };
+  await folder.own.write(`retry-${round + 1}`, { at: toInstant(clock.now()) }, signal);
+  return { kind: 'open', round: round + 1, present, handOvers, before: summary };
+}
+
+function summaryName(round: number): string {
+  return round === 1 ? 'summary' : `summary-${round}`;
+}
+
+/**
+ * The instances of this round, listed once and recorded: who resumes works on the same ones. Not recorded while
+ * something could not be listed, so that who resumes asks again.
+ */
+async function selectOnce(work: Work, signal: AbortSignal): Promise<Selection> {
+  const { run, parts, folder, round } = work;
+  const name = round === 1 ? 'selection' : `retry-${round}-selection`;
+  const recorded = await folder.own.read(name, signal);
+  if (recorded !== undefined) return { ...(recorded as Omit<Selection, 'problems'>), problems: [] }; // written below
+
+  const listed = await selectInstances(run.plan.targets, parts.sourceFor, signal);
+  throwIfStopped(signal);
+  const selection = restrict(listed, run);
+  const passing = selection.problems.find((problem) => problem.retryable);
+  if (selection.selected.length === 0 && passing !== undefined) throw passing;
+  for (const target of selection.unmatched) parts.log.warn('a target matches no instance', { target });
+  if (selection.problems.length > 0 || selection.selected.length + selection.missing.length === 0)
+    return selection;
+  const { problems: _none, ...rest } = selection;
+  const held = (await folder.own.write(name, rest, signal)) as Omit<Selection, 'problems'>;
+  return { ...held, problems: [] };
+}
+
+/** Only what the event names; what it names and the plan does not select is missing. */
+function restrict(selection: Selection, { instances, plan }: Run): Selection {
+  if (instances === undefined) return selection;
+  const named = new Set(instances);
+  const selected = selection.selected.filter(({ instance }) => named.has(instance.id));
+  const found = new Set(selected.map(({ instance }) => instance.id));
+  const missing = selection.missing.filter(({ id }) => named.has(id));
+  const known = new Set([...found, ...missing.map(({ id }) => id)]);
+  const region = plan.targets[0]?.region ?? '';
+  return {
+    ...selection,
+    selected,
+    missing: [...missing, ...instances.filter((id) => !known.has(id)).map((id) => ({ region, id }))],
+  };
+}
+
+/** Results in no particular order; an instance that was interrupted has none. */
+async function backUpAll(
+  work: Work,
+  selection: Selection,
+  signal: AbortSignal,
+): Promise<readonly InstanceResult[]> {
+  const { run, parts, folder, round, present, before } = work;
+  const todo = selection.selected.filter((selected) => isToBeDone(selected, before));
+  const tolerated = toleratedErrors(run.plan.rate.maxErrors, todo.length);
+  const limit = pLimit(run.plan.rate.concurrency);
+  let failures = 0;
+
+  const has = ({ region, id }: Selected['instance'], name: string): boolean =>
+    present.has(folder.keyOf(region, id, round === 1 ? name : `retry-${round}-${name}`));
+  const backUp = async (selected: Selected): Promise<InstanceResult | undefined> => {
+    const { instance } = selected;
+    const reason = skipped(instance);
+    if (reason !== undefined) return reason;
+    if (signal.aborted) return undefined;
+    if (failures > tolerated && !has(instance, 'begun')) return notStarted(instance, failures);
+    const lastError = errorOf(instance, before);
+    const result = await backUpInstance(
+      {
+        runId: run.runId,
+        plan: run.plan,
+        date: dateIn(run.plan.timeZone, work.startedAtMs),
+        round,
+        selected,
+        runStartedAtMs: work.startedAtMs,
+        ...(lastError === undefined ? {} : { lastError }),
+      },
+      {
+        source: parts.sourceFor(selected.account),
+        store: parts.store,
+        folder,
+        invoker: parts.invoker,
+        uploaderLimitMs: parts.uploaderLimitMs,
+        clock: parts.clock,
+        log: parts.log.with({ runId: run.runId, instance: instance.id }),
+      },
+      signal,
+    );
+    if (result.status === 'failed') failures++;
+    return result;
+  };
+
+  // What has ended comes first, for it counts against maxErrors; then what is under way, so that it is looked after.
+  const rank = ({ instance }: Selected): number =>
+    has(instance, 'result') ? 0 : has(instance, 'begun') ? 1 : 2;
+  const ordered = [...todo].sort((a, b) => rank(a) - rank(b));
+  const settled = await Promise.allSettled(
+    ordered.map(async (selected) => limit(async () => backUp(selected))),
+  );
+  const broken = settled.find((outcome) => outcome.status === 'rejected');
+  if (broken !== undefined && !signal.aborted) throw broken.reason;
+  return settled
+    .map((outcome) => (outcome.status === 'fulfilled' ? outcome.value : undefined))
+    .filter((result) => result !== undefined);
+}
+
+/** In a later round: what failed before, and what could not even be listed then. */
+function isToBeDone({ instance }: Selected, before: Summary | undefined): boolean {
+  if (before === undefined) return true;
+  const then = before.instances.find((result) => isOf(result, instance));
+  return then === undefined ? before.problems !== undefined : then.status === 'failed';
+}
+
+async function handOver(work: Work, number: number, signal: AbortSignal): Promise<Continued> {
+  const { run, parts, folder } = work;
+  await folder.own.write(`handover-${number}`, { at: toInstant(parts.clock.now()) }, signal);
+  const event: HandOver = { plan: run.plan.name, runId: run.runId };
+  await parts.invokeSelf(event, toTaskId(`${run.runId}-hop-${number}`), signal);
+  parts.log.info('handed the run over', { runId: run.runId, hop: number });
+  return { status: 'continued', runId: run.runId };
+}
+
+/** Puts together what this round and the ones before it came to, and stores it once. */
+async function finish(
+  work: Work,
+  selection: Selection,
+  results: readonly InstanceResult[],
+  signal: AbortSignal,
+): Promise<Summary> {
+  const { run, parts, folder, round, before } = work;
+  const done = [...results];
+  const add = (result: InstanceResult): void => {
+    if (!done.some((other) => samePlace(other, result))) done.push(result);
+  };
+  for (const { instance } of selection.selected)
+    if (isToBeDone({ instance }, before)) add(unfinished(instance));
+  for (const missing of selection.missing) add(notFound(missing));
+  // Stored and skipped ones of the rounds before stay as they are; a failed one that is not selected any more is gone.
+  for (const result of before?.instances ?? []) add(result);
+
+  const summary = summarize({
+    runId: run.runId,
+    plan: run.plan.name,
+    dryRun: false,
+    startedAt: toInstant(work.startedAtMs),
+    finishedAt: toInstant(parts.clock.now()),
+    problems: problemsOf(selection, run),
+    results: done.sort(byPlace),
+  });
+  // A duplicate may have been faster: what is stored is what holds.
+  return (await folder.own.write(summaryName(round), summary, signal)) as Summary;
+}
+
+function problemsOf(
+  { selected, missing, unmatched, problems }: Selection,
+  { plan }: Run,
+): readonly ErrorRecord[] {
+  if (selected.length > 0 || missing.length > 0 || problems.length > 0) return problems.map(toErrorRecord);
+  const targets = unmatched.length > 0 ? unmatched : plan.targets.map(describeTarget);
+  return [
+    toErrorRecord(
+      new BackupError(
+        'NOTHING_SELECTED',
+        `select the instances of ${plan.name}: no instance matches ${targets.join('; ')}`,
+        {
+          hint: 'check regions, tags and names of the targets in plans.yaml, and whether the role sees the instances',
+        },
+      ),
+    ),
+  ];
+}
+
+/** Aborts `ending` in time to hand over. Ends when the run does. */
+async function setAlarm(
+  run: Run,
+  clock: Clock,
+  ending: AbortController,
+  finished: AbortSignal,
+): Promise<void> {
+  if (run.deadlineMs === undefined) return;
+  const leftMs = run.deadlineMs - clock.now();
+  const marginMs = Math.min(HAND_OVER_MS, leftMs * HAND_OVER_SHARE);
+  try {
+    await clock.sleep(Math.max(0, leftMs - marginMs), finished);
+  } catch (error) {
+    if (finished.aborted) return;
+    throw error;
+  }
+  ending.abort(
+    new BackupError('DEADLINE_NEAR', 'hand the run over before the deadline', { retryable: true }),
+  );
+}
+
+function startOf({ runId }: Run): number {
+  const parsed = parseRunId(runId);
+  if (parsed === undefined) throw new BackupError('CONFIG_INVALID', `start run "${runId}": not a run id`);
+  return parsed.startedAtMs;
+}
+
+interface Place {
+  readonly region: string;
+  readonly id: string;
+}
+
+function nameOf({ region, id }: Place): { readonly region: string; readonly instanceId: string } {
+  return { region, instanceId: id };
+}
+
+function skipped(instance: Selected['instance']): InstanceResult | undefined {
+  if (instance.noBackup === undefined) return undefined;
+  return { ...nameOf(instance), status: 'skipped', reason: instance.noBackup };
+}
+
+function notFound(place: Place): InstanceResult {
+  const error = new BackupError(
+    'INSTANCE_NOT_FOUND',
+    `find ${place.id} in ${place.region}: no such instance`,
+    {
+      details: { ...nameOf(place) },
+      hint: 'correct its id in plans.yaml or in the event, or take it out',
+    },
+  );
+  return { ...nameOf(place), status: 'failed', error: toErrorRecord(error) };
+}
+
+function notStarted(place: Place, failures: number): InstanceResult {
+  const error = new BackupError(
+    'NOT_STARTED',
+    `back up ${place.id}: not started after ${failures} failures`,
+    {
+      hint: 'repair what failed, then invoke the run again with "retryFailed": true',
+    },
+  );
+  return { ...nameOf(place), status: 'failed', error: toErrorRecord(error) };
+}
+
+function unfinished(place: Place): InstanceResult {
+  const error = new BackupError(
+    'DEADLINE_NEAR',
+    `back up ${place.id}: not finished after ${MAX_HAND_OVERS} invocations`,
+    { hint: "raise the orchestrator's timeout" },
+  );
+  return { ...nameOf(place), status: 'failed', error: toErrorRecord(error) };
+}
+
+function errorOf(instance: Place, before: Summary | undefined): ErrorRecord | undefined {
+  const then = before?.instances.find((result) => isOf(result, instance));
+  return then?.status === 'failed' ? then.error : undefined;
+}
+
+function isOf(result: InstanceResult, { region, id }: Place): boolean {
+  return result.region === region && result.instanceId === id;
+}
+
+function samePlace(a: InstanceResult, b: InstanceResult): boolean {
+  return a.region === b.region && a.instanceId === b.instanceId;
+}
+
+function byPlace(a: InstanceResult, b: InstanceResult): number {
+  return `${a.region}/${a.instanceId}` < `${b.region}/${b.instanceId}` ? -1 : 1;
+}

@@ -1,0 +1,143 @@
+/** The state of a run: small write-once objects in its folder of the bucket, which is all that a later invocation has. */
+import type { Clock } from '../core/clock.ts';
+import { BackupError, asBackupError } from '../core/errors.ts';
+import { runFolder, stepKey } from '../core/repository/keys.ts';
+import type { ObjectStore } from '../core/repository/object-store.ts';
+import type { Records } from '../core/source/obtain-backup.ts';
+import { stopReason } from '../core/transfer/retry.ts';
+
+export interface RunFolder {
+  /** Records of the run itself: `selection`, `retry-2`, `handover-1`, `summary`, … */
+  readonly own: Records;
+  /** Records of one instance; `round` keeps those of a later try apart from the first ones. */
+  recordsOf(region: string, instanceId: string, round?: number): Records;
+  /** Keys below the folder, relative to it, at this moment. */
+  list(signal: AbortSignal): Promise<ReadonlySet<string>>;
+  /** A record by its key, as `list` and `waitFor` give it. */
+  read(key: string, signal: AbortSignal): Promise<unknown>;
+  /** The key of an instance's record, relative to the folder, as `list` and `waitFor` know it. */
+  keyOf(region: string, instanceId: string, name: string): string;
+  /**
+   * The wanted keys, as soon as there are any; none when there are none by `untilMs`. Looks at least once. One listing
+   * serves all who wait, however many. Rejects with the folder's signal's reason, or when the bucket fails for good.
+   */
+  waitFor(isWanted: (key: string) => boolean, untilMs: number): Promise<readonly string[]>;
+}
+
+/** Between two listings. Faster right after somebody began to wait, because small backups take seconds. */
+const MIN_LISTING_MS = 1_000;
+const MAX_LISTING_MS = 10_000;
+
+interface Waiter {
+  readonly isWanted: (key: string) => boolean;
+  readonly untilMs: number;
+  readonly resolve: (keys: readonly string[]) => void;
+  readonly reject: (error: BackupError) => void;
+}
+
+/** @param signal ends everything that is waited for here */
+export function openRunFolder(
+  store: ObjectStore,
+  prefix: string,
+  runId: string,
+  clock: Clock,
+  signal: AbortSignal,
+): RunFolder {
+  const folder = runFolder(prefix, runId);
+  const waiters = new Set<Waiter>();
+  let isWatching = false;
+  let delayMs = MIN_LISTING_MS;
+
+  async function list(signal: AbortSignal): Promise<ReadonlySet<string>> {
+    const keys = new Set<string>();
+    for await (const { key } of store.list(folder, signal)) keys.add(key.slice(folder.length));
+    return keys;
+  }
+
+  async function waitFor(isWanted: (key: string) => boolean, untilMs: number): Promise<readonly string[]> {
+    const found = new Promise<readonly string[]>((resolve, reject) => {
+      waiters.add({ isWanted, untilMs, resolve, reject });
+    });
+    delayMs = MIN_LISTING_MS;
+    if (!isWatching) void watch(); // never rejects: it hands its failures to those who wait
+    return found;
+  }
+
+  async function watch(): Promise<void> {
+    isWatching = true;
+    try {
+      while (waiters.size > 0) {
+        await lookOnce([...waiters]);
+        if (waiters.size === 0) break;
+        const nextMs = Math.min(...[...waiters].map((waiter) => waiter.untilMs)) - clock.now();
+        await clock.sleep(Math.max(1, Math.min(delayMs, nextMs)), signal);
+        delayMs = Math.min(MAX_LISTING_MS, delayMs * 1.25);
+      }
+    } catch (error) {
+      const reason = signal.aborted ? stopReason(signal) : asBackupError(error);
+      for (const waiter of waiters) waiter.reject(reason);
+      waiters.clear();
+    } finally {
+      isWatching = false;
+    }
+  }
+
+  /** @param asked those who waited before the listing began: only their answer is as fresh as promised */
+  async function lookOnce(asked: readonly Waiter[]): Promise<void> {
+    let present: ReadonlySet<string>;
+    try {
+      present = await list(signal);
+    } catch (error) {
+      // Passing trouble, beyond the store's own patience: those who still have time look again.
+      if (signal.aborted || !asBackupError(error).retryable) throw error;
+      if (asked.some((waiter) => clock.now() >= waiter.untilMs)) throw error;
+      return;
+    }
+    for (const waiter of asked) {
+      const found = [...present].filter(waiter.isWanted);
+      if (found.length === 0 && clock.now() < waiter.untilMs) continue;
+      waiters.delete(waiter);
+      waiter.resolve(found);
+    }
+  }
+
+  return {
+    own: createRecords(store, (name) => `${folder}${name}.json`),
+    recordsOf: (region, instanceId, round = 1) =>
+      createRecords(store, (name) =>
+        stepKey(prefix, runId, region, instanceId, round === 1 ? name : `retry-${round}-${name}`),
+      ),
+    list,
+    read: async (key, signal) => createRecords(store, (name) => folder + name).read(key, signal),
+    keyOf: (region, instanceId, name) =>
+      stepKey(prefix, runId, region, instanceId, name).slice(folder.length),
+    waitFor,
+  };
+}
+
+function createRecords(store: ObjectStore, keyOf: (name: string) => string): Records {
+  async function read(name: string, signal: AbortSignal): Promise<unknown> {
+    const key = keyOf(name);
+    const bytes = await store.get(key, signal);
+    if (bytes === undefined) return undefined;
+    try {
+      return JSON.parse(bytes.toString('utf8')) as unknown;
+    } catch (cause) {
+      throw new BackupError('INTERNAL', `read ${store.name}/${key}: not JSON`, { cause });
+    }
+  }
+
+  async function write(name: string, value: unknown, signal: AbortSignal): Promise<unknown> {
+    const key = keyOf(name);
+    const body = Buffer.from(`${JSON.stringify(value, null, 2)}\n`);
+    const result = await store.create(key, body, 'application/json', signal);
+    if (result === 'created') return value;
+    const there = await read(name, signal);
+    if (there !== undefined) return there;
+    throw new BackupError('SERVICE_ERROR', `create ${store.name}/${key}: it exists, and cannot be read`, {
+      retryable: true,
+    });
+  }
+
+  return { read, write };
+}

@@ -1,0 +1,133 @@
+/** What a run reports: one record, stored and returned, and the error that carries it when not all went well. */
+import { BackupError, type ErrorRecord } from '../core/errors.ts';
+import type { Destination } from '../core/config.ts';
+import type { Level } from '../core/repository/manifest.ts';
+
+export type InstanceResult =
+  | {
+      readonly region: string;
+      readonly instanceId: string;
+      readonly status: 'stored';
+      readonly backupId: string;
+      readonly files: number;
+      readonly bytes: number;
+      readonly level: Level;
+      /** Object key. */
+      readonly manifest: string;
+      /** Of the folder, in the OSS console. */
+      readonly url: string;
+    }
+  | {
+      readonly region: string;
+      readonly instanceId: string;
+      readonly status: 'skipped';
+      readonly reason: string;
+    }
+  | {
+      readonly region: string;
+      readonly instanceId: string;
+      readonly status: 'failed';
+      readonly error: ErrorRecord;
+    }
+  /** Only in a dry run. */
+  | { readonly region: string; readonly instanceId: string; readonly status: 'selected' };
+
+export interface Summary {
+  readonly runId: string;
+  readonly plan: string;
+  /** `succeeded`: every selected instance that can be backed up is stored, and there is at least one. */
+  readonly status: 'succeeded' | 'partial' | 'failed';
+  readonly dryRun?: true;
+  readonly startedAt: string;
+  readonly finishedAt: string;
+  readonly counts: {
+    readonly selected: number;
+    readonly stored: number;
+    readonly skipped: number;
+    readonly failed: number;
+  };
+  /** What went wrong beside the instances: targets that could not be listed, or that nothing was selected at all. */
+  readonly problems?: readonly ErrorRecord[];
+  readonly instances: readonly InstanceResult[];
+}
+
+/** An invocation that handed the run over to the next one. */
+export interface Continued {
+  readonly status: 'continued';
+  readonly runId: string;
+}
+
+export interface SummaryParts {
+  readonly runId: string;
+  readonly plan: string;
+  readonly dryRun: boolean;
+  readonly startedAt: string;
+  readonly finishedAt: string;
+  readonly problems: readonly ErrorRecord[];
+  readonly results: readonly InstanceResult[];
+}
+
+export function summarize({ results, problems, dryRun, ...run }: SummaryParts): Summary {
+  const count = (status: InstanceResult['status']): number =>
+    results.filter((result) => result.status === status).length;
+  const stored = count('stored');
+  const failed = count('failed');
+  // Nothing stored is no success, even when nothing failed: a run of skipped instances protects nobody.
+  const done = dryRun ? count('selected') : stored;
+  const isClean = failed === 0 && problems.length === 0;
+  return {
+    runId: run.runId,
+    plan: run.plan,
+    status: done === 0 ? 'failed' : isClean ? 'succeeded' : 'partial',
+    ...(dryRun ? { dryRun } : {}),
+    startedAt: run.startedAt,
+    finishedAt: run.finishedAt,
+    counts: { selected: results.length, stored, skipped: count('skipped'), failed },
+    ...(problems.length === 0 ? {} : { problems }),
+    instances: results,
+  };
+}
+
+/** Beyond this the error's message names no more instances; the stored summary has them all. */
+const MAX_NAMED = 50;
+
+/**
+ * The error in which a run ends that did not succeed, so that the platform's own metrics and alarms see it. Its
+ * message says what a person needs first and ends in the summary as compact JSON.
+ */
+export function toRunError(summary: Summary): BackupError {
+  const { runId, counts, status, problems = [], instances } = summary;
+  const failures = instances.filter((result) => result.status === 'failed');
+  const named = failures.slice(0, MAX_NAMED);
+  const sentences = [
+    `run ${runId} ended ${status}: ${counts.stored} of ${counts.selected} stored, ${counts.failed} failed, ${counts.skipped} skipped`,
+    ...named.map(({ instanceId, error }) => `${instanceId} ${error.code} (${error.message})`),
+    ...(failures.length > named.length ? [`and ${failures.length - named.length} more`] : []),
+    ...(counts.selected > 0 && counts.skipped === counts.selected
+      ? [`nothing is stored, because every selected instance was skipped`]
+      : []),
+    ...problems.map((problem) => `${problem.code} (${problem.message})`),
+  ];
+  const compact = {
+    runId,
+    plan: summary.plan,
+    status,
+    counts,
+    failed: named.map(({ instanceId, error }) => ({ instanceId, code: error.code })),
+  };
+  const nothing = problems.find((problem) => problem.code === 'NOTHING_SELECTED');
+  const hint = nothing?.hint ?? (failures[0]?.error.hint || problems[0]?.hint);
+  return new BackupError(
+    nothing !== undefined && counts.selected === 0 ? 'NOTHING_SELECTED' : 'RUN_INCOMPLETE',
+    `${sentences.join('; ')} ${JSON.stringify(compact)}`,
+    {
+      details: { runId, status, stored: counts.stored, failed: counts.failed },
+      ...(hint === undefined ? {} : { hint }),
+    },
+  );
+}
+
+/** The folder in the OSS console. */
+export function consoleUrl({ region, bucket }: Destination, folder: string): string {
+  return `https://oss.console.aliyun.com/bucket/oss-${region}/${bucket}/object?path=${encodeURIComponent(folder)}`;
+}
