@@ -76,7 +76,7 @@ interface FunctionDescription {
 /** The quota of new accounts, in running instances per region. */
 const DEFAULT_ACCOUNT_LIMIT = 100;
 const DEFAULTS = {
-  account: DEFAULT_ACCOUNT_LIMIT,
+  accountLimit: DEFAULT_ACCOUNT_LIMIT,
   idlePerFunction: 4,
   idleMs: 60_000,
   sessionSeconds: 36 * 3600,

@@ -29,7 +29,7 @@ export interface Instances {
 
 export interface InstanceLimits {
   /** Invocations that may run at once in the whole account. */
-  readonly account: number;
+  readonly accountLimit: number;
   /** Idle processes kept per function, and for how long. */
   readonly idlePerFunction: number;
   readonly idleMs: number;
@@ -76,7 +76,7 @@ export function createInstances(
   function hasRoom({ name }: FunctionSpec): boolean {
     let total = 0;
     for (const count of taken.values()) total += count;
-    return total < limits.account && (taken.get(name) ?? 0) < (reserved.get(name) ?? Infinity);
+    return total < limits.accountLimit && (taken.get(name) ?? 0) < (reserved.get(name) ?? Infinity);
   }
 
   async function turn(spec: FunctionSpec, signal: AbortSignal): Promise<void> {

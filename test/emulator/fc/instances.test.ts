@@ -97,7 +97,7 @@ describe('the limit of concurrency', () => {
   });
 
   it('of the account counts all functions', async () => {
-    const small = await startFc({ account: 1 });
+    const small = await startFc({ accountLimit: 1 });
     small.deploy('counter', 'counter');
     small.deploy('text', 'echo', { handler: 'index.text' });
     await enqueue(small.client(), 'counter', { waitMs: 200 });
