@@ -1,10 +1,8 @@
 /** The product's OSS client on the emulator's OSS: real HTTP, real signatures. */
 import { createOssStore, type OssStore, type OssStoreOptions } from '../../functions/core/aliyun/oss.ts';
 import { createHttpClient } from '../../functions/core/transfer/http.ts';
-import type { RetryPolicy } from '../../functions/core/transfer/retry.ts';
+import { QUICK } from '../doubles/policies.ts';
 import { BUCKET, startOss, type Stage } from '../emulator/oss/start-oss.ts';
-
-export const QUICK: RetryPolicy = { attempts: 4, firstDelayMs: 1, maxDelayMs: 4, totalMs: 60_000 };
 
 export interface Bucket {
   readonly stage: Stage;

@@ -201,6 +201,8 @@ function toAnswer(outgoing: ClientRequest, incoming: IncomingMessage, watch: Wat
       const stop = (): void => reject(watch.failure() ?? broken(undefined));
       if (incoming.destroyed) return stop();
       incoming.once('end', () => {
+        // The sink may have refused the last piece.
+        if (watch.failure() !== undefined) return stop();
         watch.end();
         resolve();
       });

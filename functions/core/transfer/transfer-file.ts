@@ -181,9 +181,15 @@ function partByPart(
         'INTERNAL',
         `complete ${key}: ${complete.length} of ${parts.length} parts arrived`,
       );
-    return settle(target, key, whole, policy, signal, async () =>
-      target.complete(key, upload, complete, signal),
-    );
+    let isCompleted = false;
+    const existed = await settle(target, key, whole, policy, signal, async () => {
+      const receipt = await target.complete(key, upload, complete, signal);
+      isCompleted = true;
+      return receipt;
+    });
+    // Settled by asking: the object may be another uploader's, and ours still unfinished.
+    if (!isCompleted) await abandon();
+    return existed;
   }
 
   async function abandon(): Promise<void> {

@@ -1,0 +1,286 @@
+import { BackupError } from '../../functions/core/errors.ts';
+import { createSlotPool } from '../../functions/core/transfer/slot-pool.ts';
+import { transferFile, type TransferOptions } from '../../functions/core/transfer/transfer-file.ts';
+import { UPLOAD_GONE } from '../../functions/core/transfer/upload-target.ts';
+import { createMemorySource } from '../doubles/memory-source.ts';
+import { checksumOf, createMemoryStore, type MemoryStore } from '../doubles/memory-store.ts';
+import { plainFile } from '../doubles/plain-scanner.ts';
+import { QUICK } from '../doubles/policies.ts';
+import { spoil } from '../doubles/spoiled-target.ts';
+
+const { signal } = new AbortController();
+const KEY = 'Backup_r-1/2026-11-20/run/a.rdb';
+const MIB = 1024 ** 2;
+const big = plainFile(17 * MIB + 3);
+const small = plainFile(100_000);
+const bigCrc = checksumOf(big);
+
+function optionsWith(change: Partial<TransferOptions> = {}): TransferOptions {
+  return {
+    pool: createSlotPool(4, 8 * MIB),
+    policy: QUICK,
+    observe: () => undefined,
+    accept: () => undefined,
+    ...change,
+  };
+}
+
+describe('transferFile', () => {
+  let store: MemoryStore;
+  beforeEach(() => (store = createMemoryStore()));
+
+  const expectNothingStored = (): void => {
+    expect(store.objects.size).toBe(0);
+    expect(store.unfinished()).toEqual([]);
+  };
+
+  it('stores a large file in parts', async () => {
+    const target = spoil(store, []);
+    const progress: number[] = [];
+
+    const stored = await transferFile(
+      createMemorySource(big),
+      target,
+      KEY,
+      optionsWith({ onProgress: (bytes) => void progress.push(bytes) }),
+      signal,
+    );
+
+    expect(stored).toEqual({ bytes: big.length, crc64: bigCrc, parts: 3, existed: false });
+    expect(store.objects.get(KEY)?.equals(big)).toBe(true);
+    expect(target.calls.filter((verb) => verb === 'uploadPart')).toHaveLength(3);
+    expect(progress.at(-1)).toBe(big.length);
+  });
+
+  it('stores a small file by one put', async () => {
+    const target = spoil(store, []);
+
+    const stored = await transferFile(createMemorySource(small), target, KEY, optionsWith(), signal);
+
+    expect(stored).toMatchObject({ bytes: small.length, parts: 1 });
+    expect(target.calls).toEqual(['head', 'put', 'head']);
+    expect(store.objects.get(KEY)?.equals(small)).toBe(true);
+  });
+
+  it('sends a part again when other bytes arrived than were sent', async () => {
+    const target = spoil(store, [{ verb: 'uploadPart', nth: 2, how: 'altered' }]);
+
+    await transferFile(createMemorySource(big), target, KEY, optionsWith(), signal);
+
+    expect(target.calls.filter((verb) => verb === 'uploadPart')).toHaveLength(4);
+    expect(store.objects.get(KEY)?.equals(big)).toBe(true);
+  });
+
+  it.each([
+    ['the answer to complete is lost after it was done', { verb: 'complete', nth: 1, how: 'after' }],
+    ['complete is lost before it was done', { verb: 'complete', nth: 1, how: 'before' }],
+  ] as const)('settles by asking when %s', async (_name, fault) => {
+    const stored = await transferFile(
+      createMemorySource(big),
+      spoil(store, [fault]),
+      KEY,
+      optionsWith(),
+      signal,
+    );
+
+    expect(stored).toMatchObject({ existed: false, crc64: bigCrc });
+    expect(store.objects.get(KEY)?.equals(big)).toBe(true);
+    expect(store.unfinished()).toEqual([]);
+  });
+
+  it('settles by asking when the answer to a put is lost', async () => {
+    const target = spoil(store, [{ verb: 'put', nth: 1, how: 'after' }]);
+
+    expect(await transferFile(createMemorySource(small), target, KEY, optionsWith(), signal)).toMatchObject({
+      bytes: small.length,
+    });
+  });
+
+  it('waits for an object that appears only after its upload is gone', async () => {
+    const gone = new BackupError('UPLOAD_FAILED', 'complete: no such upload', {
+      details: { reason: UPLOAD_GONE },
+    });
+    let heads = 0;
+    const target = spoil(store, [
+      { verb: 'complete', nth: 1, how: 'after' },
+      { verb: 'complete', nth: 2, how: 'before', error: gone },
+    ]);
+    const late = {
+      ...target,
+      head: async (key: string, headSignal: AbortSignal) =>
+        ++heads < 4 ? undefined : target.head(key, headSignal),
+    };
+
+    expect(await transferFile(createMemorySource(big), late, KEY, optionsWith(), signal)).toMatchObject({
+      crc64: bigCrc,
+    });
+  });
+
+  describe('leaves nothing behind and fails by name when', () => {
+    it('a part cannot be sent', async () => {
+      const target = spoil(store, [{ verb: 'uploadPart', nth: 3, how: 'before' }]);
+
+      await expect(
+        transferFile(createMemorySource(big), target, KEY, optionsWith(), signal),
+      ).rejects.toMatchObject({
+        code: 'UPLOAD_FAILED',
+      });
+      expectNothingStored();
+    });
+
+    it('a part always arrives altered', async () => {
+      const target = spoil(store, [{ verb: 'uploadPart', how: 'altered' }]);
+
+      await expect(
+        transferFile(createMemorySource(big), target, KEY, optionsWith(), signal),
+      ).rejects.toMatchObject({
+        code: 'CHECKSUM_MISMATCH',
+      });
+      expectNothingStored();
+    });
+
+    it.each([
+      ['large', big],
+      ['small', small],
+    ])('the content of a %s file is refused', async (_name, file) => {
+      const refused = new BackupError('RDB_TRUNCATED', 'read a.rdb: truncated at byte 7');
+      const options = optionsWith({
+        accept: () => {
+          throw refused;
+        },
+      });
+
+      await expect(transferFile(createMemorySource(file), store, KEY, options, signal)).rejects.toBe(refused);
+      expectNothingStored();
+    });
+
+    it.each([
+      ['large', big],
+      ['small', small],
+    ])('the source of a %s file tells another checksum than its bytes have', async (_name, file) => {
+      const source = createMemorySource(file, { crc64: '7' });
+
+      await expect(transferFile(source, store, KEY, optionsWith(), signal)).rejects.toMatchObject({
+        code: 'CHECKSUM_MISMATCH',
+        retryable: true,
+      });
+      expectNothingStored();
+    });
+
+    it('the signal aborts in the middle', async () => {
+      const stop = new AbortController();
+      const reason = new BackupError('DEADLINE_NEAR', 'finish in time');
+      const options = optionsWith({ onProgress: () => stop.abort(reason) });
+
+      await expect(transferFile(createMemorySource(big), store, KEY, options, stop.signal)).rejects.toBe(
+        reason,
+      );
+      expectNothingStored();
+    });
+
+    it('complete fails for good', async () => {
+      const denied = new BackupError('PERMISSION_DENIED', 'complete');
+      const target = spoil(store, [{ verb: 'complete', how: 'before', error: denied }]);
+
+      await expect(transferFile(createMemorySource(big), target, KEY, optionsWith(), signal)).rejects.toBe(
+        denied,
+      );
+      expectNothingStored();
+    });
+  });
+
+  it('reports the failure and not the clean-up that failed after it', async () => {
+    const cause = new BackupError('UPLOAD_FAILED', 'no more');
+    const leftovers: BackupError[] = [];
+    const target = spoil(store, [
+      { verb: 'uploadPart', how: 'before', error: cause },
+      { verb: 'abort', how: 'before' },
+    ]);
+    const options = optionsWith({ onLeftover: (error) => void leftovers.push(error) });
+
+    await expect(transferFile(createMemorySource(big), target, KEY, options, signal)).rejects.toBe(cause);
+    expect(leftovers).toHaveLength(1);
+  });
+
+  it('does not believe an object whose checksum is another one', async () => {
+    const target = spoil(store, [{ verb: 'complete', how: 'altered' }]);
+
+    await expect(
+      transferFile(createMemorySource(big), target, KEY, optionsWith(), signal),
+    ).rejects.toMatchObject({
+      code: 'CHECKSUM_MISMATCH',
+    });
+  });
+
+  it('does not believe an object of which nobody tells a checksum', async () => {
+    const target = spoil(store, [
+      { verb: 'complete', how: 'no checksum' },
+      { verb: 'head', nth: 2, how: 'no checksum' },
+    ]);
+
+    await expect(
+      transferFile(createMemorySource(big), target, KEY, optionsWith(), signal),
+    ).rejects.toMatchObject({
+      code: 'CHECKSUM_MISMATCH',
+    });
+  });
+
+  it('asks for the checksum when complete does not tell it', async () => {
+    const target = spoil(store, [{ verb: 'complete', how: 'no checksum' }]);
+
+    expect(await transferFile(createMemorySource(big), target, KEY, optionsWith(), signal)).toMatchObject({
+      crc64: bigCrc,
+    });
+  });
+
+  describe('with an object that is there already', () => {
+    it('reads and observes the source again, uploads nothing, and accepts an equal object', async () => {
+      store.objects.set(KEY, big);
+      const target = spoil(store, []);
+      let observed = 0;
+      const options = optionsWith({ observe: (bytes) => (observed += bytes.length) });
+
+      const stored = await transferFile(createMemorySource(big), target, KEY, options, signal);
+
+      expect(stored).toEqual({ bytes: big.length, crc64: bigCrc, parts: 3, existed: true });
+      expect(observed).toBe(big.length);
+      expect(new Set(target.calls)).toEqual(new Set(['head']));
+    });
+
+    it.each([
+      ['other bytes', plainFile(17 * MIB + 3, 2)],
+      ['another length', big.subarray(1)],
+    ])('refuses one with %s and leaves it as it is', async (_name, other) => {
+      store.objects.set(KEY, other);
+
+      await expect(
+        transferFile(createMemorySource(big), store, KEY, optionsWith(), signal),
+      ).rejects.toMatchObject({
+        code: 'DESTINATION_CONFLICT',
+      });
+      expect(store.objects.get(KEY)).toBe(other);
+    });
+
+    it.each([
+      ['between the first look and the beginning of the upload', 'begin'],
+      ['while the parts are under way', 'uploadPart'],
+    ] as const)('accepts an equal one that another uploader makes %s', async (_name, moment) => {
+      const target = {
+        ...store,
+        begin: async (key: string, beginSignal: AbortSignal) => {
+          if (moment === 'begin') store.objects.set(key, big);
+          return store.begin(key, beginSignal);
+        },
+        complete: async (...call: Parameters<MemoryStore['complete']>) => {
+          store.objects.set(KEY, big);
+          return store.complete(...call);
+        },
+      };
+
+      expect(await transferFile(createMemorySource(big), target, KEY, optionsWith(), signal)).toMatchObject({
+        existed: true,
+      });
+      expect(store.unfinished()).toEqual([]);
+    });
+  });
+});
