@@ -1,5 +1,5 @@
 /** What people see: tables, sizes, progress bars. Results go to standard output, everything else to standard error. */
-import { MultiBar, type SingleBar } from 'cli-progress';
+import { MultiBar } from 'cli-progress';
 import Table from 'cli-table3';
 import { redact } from '../functions/core/errors.ts';
 
@@ -82,34 +82,50 @@ export interface Progress {
   end(): void;
 }
 
-const SILENT: Progress = { add: () => undefined, end: () => undefined };
+/** Bars below a scrolling text, on standard error. Without a terminal there is only the text. */
+export interface Bars {
+  /** A bar for something of this length; unknown or short lengths get none, they are over before a bar is read. */
+  start(label: string, totalBytes: number | undefined): Progress;
+  /** A line above the bars. */
+  note(text: string): void;
+  end(): void;
+}
 
-/** Smaller things are over before a bar is read. */
+const SILENT: Progress = { add: () => undefined, end: () => undefined };
 const MIN_BYTES_FOR_BAR = 16 * 1024 * 1024;
 
-/** A bar on standard error, when that is a terminal and there is enough to wait for. */
-export function progressBar(label: string, totalBytes: number | undefined): Progress {
-  if (!process.stderr.isTTY || (totalBytes ?? 0) < MIN_BYTES_FOR_BAR) return SILENT;
+export function createBars(): Bars {
+  if (!process.stderr.isTTY) return { start: () => SILENT, note, end: () => undefined };
   const bars = new MultiBar({
     format: '{label} {bar} {percentage}%  {done} of {all}  {rate}/s  {eta_formatted} left',
     stream: process.stderr,
     clearOnComplete: true,
     hideCursor: true,
-    forceRedraw: false,
     fps: 8,
   });
-  const startedAtMs = Date.now();
-  const all = size(totalBytes ?? 0);
-  const bar: SingleBar = bars.create(totalBytes ?? 0, 0, { label, done: size(0), all, rate: size(0) });
-  let done = 0;
   return {
-    add(bytes) {
-      done += bytes;
-      bar.update(done, {
-        done: size(done),
-        rate: size(done / Math.max(0.001, (Date.now() - startedAtMs) / 1000)),
-      });
+    start(label, totalBytes = 0) {
+      if (totalBytes < MIN_BYTES_FOR_BAR) return SILENT;
+      const startedAtMs = Date.now();
+      const bar = bars.create(totalBytes, 0, { label, done: size(0), all: size(totalBytes), rate: size(0) });
+      let done = 0;
+      return {
+        add(bytes) {
+          done += bytes;
+          const seconds = Math.max(0.001, (Date.now() - startedAtMs) / 1000);
+          bar.update(done, { done: size(done), rate: size(done / seconds) });
+        },
+        end: () => void bars.remove(bar),
+      };
     },
+    note: (text) => bars.log(`${redact(text)}\n`),
     end: () => bars.stop(),
   };
+}
+
+/** One bar alone. */
+export function progressBar(label: string, totalBytes: number | undefined): Progress {
+  const bars = createBars();
+  const bar = bars.start(label, totalBytes);
+  return { add: (bytes) => bar.add(bytes), end: () => bars.end() };
 }

@@ -22,7 +22,7 @@ import { BackupError, toErrorRecord } from '../functions/core/errors.ts';
 import { readManifest } from '../functions/core/repository/catalogue.ts';
 import { makeRunId, summaryKey } from '../functions/core/repository/keys.ts';
 import type { ObjectStore } from '../functions/core/repository/object-store.ts';
-import type { Summary } from '../functions/core/summary.ts';
+import type { Summary } from '../functions/orchestrator/summary.ts';
 import { followRun } from './follow-run.ts';
 import { proveFile, type Comparison } from './prove.ts';
 

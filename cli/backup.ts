@@ -1,0 +1,257 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import { Command } from 'commander';
+import { systemClock } from '../functions/core/clock.ts';
+import { composeCloud, type Cloud } from '../functions/core/compose.ts';
+import { planNamed, readEnvironment, type Plan } from '../functions/core/config.ts';
+import { BackupError } from '../functions/core/errors.ts';
+import { createInProcessInvoker } from '../functions/core/in-process-invoker.ts';
+import { toTaskId } from '../functions/core/invoker.ts';
+import { createLog } from '../functions/core/log.ts';
+import { createRdbScanner } from '../functions/core/rdb/scanner.ts';
+import { runFolder, summaryKey } from '../functions/core/repository/keys.ts';
+import type { ObjectStore } from '../functions/core/repository/object-store.ts';
+import { orchestrate } from '../functions/orchestrator/orchestrate.ts';
+import { parseEvent, type RunRequest } from '../functions/orchestrator/parse-event.ts';
+import type { Summary } from '../functions/orchestrator/summary.ts';
+import { runUpload } from '../functions/uploader/run-upload.ts';
+import { loadPlans, type PlanOptions } from './bucket.ts';
+import { EXIT, type ExitCode } from './exit-codes.ts';
+import type { Invocation } from './invocation.ts';
+import { readableLine } from './log-lines.ts';
+import { showSummary } from './summary-table.ts';
+import { createBars, note, print, printJson, type Bars, type Progress } from './terminal.ts';
+
+interface BackupOptions extends PlanOptions {
+  readonly plan: string;
+  readonly instance?: string[];
+  readonly run?: string;
+  readonly retryFailed?: true;
+  readonly dryRun?: true;
+  readonly function?: string;
+  readonly json?: true;
+}
+
+export function backupCommand({ signal, finish }: Invocation): Command {
+  return new Command('backup')
+    .description('Run a plan now: in this process, or by invoking the deployed orchestrator.')
+    .requiredOption('--plan <name>', 'the plan to run')
+    .option('--plans <file>', 'where the plans are (TAIRLIFT_PLANS, plans.yaml)')
+    .option('--instance <id...>', "only these of the plan's instances")
+    .option('--dry-run', 'say what would be backed up; change nothing')
+    .option('--run <id>', 'resume this run, or report it if it has finished')
+    .option('--retry-failed', 'with --run: try the failed instances again')
+    .option('--function <name>', 'invoke this orchestrator function instead, and wait for its summary')
+    .option('--json', 'print the summary as one JSON document')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  tairlift backup --plan nightly --dry-run\n  tairlift backup --plan nightly --instance r-bp1abc r-bp1def\n  tairlift backup --plan nightly --run 20261120T180000Z-nightly --retry-failed\n  tairlift backup --plan nightly --function tairlift-orchestrator',
+    )
+    .action(async (options: BackupOptions) => {
+      const environment = readEnvironment(process.env);
+      const plan = planNamed(await loadPlans(options, environment), options.plan);
+      const request = toRequest(options);
+      const cloud = composeCloud(environment, platformOf(process.env));
+      if (!request.dryRun) note(`run ${request.runId}`);
+      const summary =
+        options.function === undefined
+          ? await runHere(request, plan, cloud, signal)
+          : await runDeployed(options.function, request, plan, cloud, signal);
+      if (options.json === true) printJson(summary);
+      else print(showSummary(summary));
+      finish(exitCode(summary));
+    });
+}
+
+/** The command line asks as the console does, so that both are checked by the same rules. */
+function toRequest(options: BackupOptions): RunRequest {
+  const event = {
+    plan: options.plan,
+    ...(options.instance === undefined ? {} : { instances: options.instance }),
+    ...(options.run === undefined ? {} : { runId: options.run }),
+    ...(options.dryRun === undefined ? {} : { dryRun: true }),
+    ...(options.retryFailed === undefined ? {} : { retryFailed: true }),
+  };
+  return parseEvent(JSON.stringify(event), Date.now());
+}
+
+function platformOf(variables: NodeJS.ProcessEnv): { region?: string; accountId?: string } {
+  const region = variables['FC_REGION'] ?? variables['ALIBABA_CLOUD_REGION_ID'];
+  const accountId = variables['FC_ACCOUNT_ID'] ?? variables['ALIBABA_CLOUD_ACCOUNT_ID'];
+  return { ...(region === undefined ? {} : { region }), ...(accountId === undefined ? {} : { accountId }) };
+}
+
+/** An upload in this process ends when it ends; this only keeps a lost one from being waited for without end. */
+const UPLOAD_LIMIT_MS = 24 * 3600 * 1000;
+
+async function runHere(request: RunRequest, plan: Plan, cloud: Cloud, signal: AbortSignal): Promise<Summary> {
+  const store = cloud.storeFor(plan.destination);
+  const bars = createBars();
+  const log = createLog((line) => {
+    const readable = readableLine(line);
+    if (readable !== undefined) bars.note(readable);
+  });
+  const invoker = createInProcessInvoker({
+    concurrency: plan.rate.concurrency,
+    signal,
+    log,
+    upload: async (upload, uploadSignal) => {
+      const progress = showFiles(bars, upload.instance.id);
+      try {
+        const parts = {
+          source: cloud.sourceFor(upload.account),
+          store,
+          target: store,
+          http: cloud.http,
+          scanner: () => createRdbScanner(),
+          log: log.with({ instance: upload.instance.id }),
+          onProgress: progress.update,
+        };
+        await runUpload(upload, randomUUID(), parts, uploadSignal);
+      } finally {
+        progress.end();
+      }
+    },
+  });
+  try {
+    const result = await orchestrate(
+      { ...request, plan },
+      {
+        sourceFor: (account) => cloud.sourceFor(account),
+        store,
+        invoker,
+        // Without a deadline there is nothing to hand over.
+        invokeSelf: async () =>
+          Promise.reject(new BackupError('INTERNAL', 'hand over: this process has no deadline')),
+        uploaderLimitMs: UPLOAD_LIMIT_MS,
+        clock: systemClock,
+        log,
+      },
+      signal,
+    );
+    if (result.status === 'continued')
+      throw new BackupError('INTERNAL', `run ${result.runId}: handed over without a deadline`);
+    return result;
+  } finally {
+    await invoker.settled();
+    bars.end();
+    if (signal.aborted && !request.dryRun)
+      note(`to go on: tairlift backup --plan ${plan.name} --run ${request.runId}`);
+  }
+}
+
+interface FileProgress {
+  readonly update: (progress: {
+    readonly file: string;
+    readonly doneBytes: number;
+    readonly bytes: number;
+  }) => void;
+  readonly end: () => void;
+}
+
+function showFiles(bars: Bars, instanceId: string): FileProgress {
+  const files = new Map<string, { readonly bar: Progress; done: number }>();
+  return {
+    update: ({ file, doneBytes, bytes }) => {
+      const shown = files.get(file) ?? { bar: bars.start(`${instanceId} ${file}`, bytes), done: 0 };
+      files.set(file, shown);
+      shown.bar.add(doneBytes - shown.done);
+      shown.done = doneBytes;
+      if (doneBytes === bytes) shown.bar.end();
+    },
+    end: () => {
+      for (const { bar } of files.values()) bar.end();
+    },
+  };
+}
+
+const SUMMARY_POLL_MS = 2_000;
+/** An invocation that has ended may have written its summary a moment ago. */
+const SUMMARY_GRACE_MS = 30_000;
+
+/** Invokes the deployed orchestrator and waits for what it leaves in the bucket, through as many hand-overs as it takes. */
+async function runDeployed(
+  name: string,
+  request: RunRequest,
+  plan: Plan,
+  cloud: Cloud,
+  signal: AbortSignal,
+): Promise<Summary> {
+  const functions = cloud.functionsFor(name);
+  const store = cloud.storeFor(plan.destination);
+  const event = Buffer.from(JSON.stringify(toEvent(request)));
+  if (request.dryRun) return JSON.parse((await functions.call(name, event, signal)).toString()) as Summary; // a dry run leaves nothing in the bucket
+  const taskId = toTaskId(`${request.runId}-cli-${randomUUID()}`);
+  const known = await summaryKeys(store, plan, request.runId, signal);
+  if (known.length > 0 && !request.retryFailed) return readSummary(store, known, signal);
+  await functions.start(name, event, taskId, signal);
+  note(`invoked ${name}; waiting for the summary`);
+  let endedAtMs: number | undefined;
+  for (;;) {
+    const found = await summaryKeys(store, plan, request.runId, signal);
+    if (found.length > known.length) return readSummary(store, found, signal);
+    if (endedAtMs === undefined && (await functions.stateOf(name, taskId, signal)) === 'ended')
+      endedAtMs = Date.now();
+    if (
+      endedAtMs !== undefined &&
+      Date.now() - endedAtMs > SUMMARY_GRACE_MS &&
+      !(await wasHandedOver(store, plan, request.runId, signal))
+    ) {
+      throw new BackupError('INVOKE_FAILED', `run ${request.runId}: ${name} ended without a summary`, {
+        hint: "look into the function's log; invoke it again with this run id to resume",
+      });
+    }
+    await delay(SUMMARY_POLL_MS, undefined, { signal });
+  }
+}
+
+function toEvent({ instances, dryRun, retryFailed, plan, runId }: RunRequest): unknown {
+  return {
+    plan,
+    runId,
+    ...(instances === undefined ? {} : { instances }),
+    ...(dryRun ? { dryRun } : {}),
+    ...(retryFailed ? { retryFailed } : {}),
+  };
+}
+
+/** Of all rounds, oldest first. */
+async function summaryKeys(
+  store: ObjectStore,
+  plan: Plan,
+  runId: string,
+  signal: AbortSignal,
+): Promise<string[]> {
+  const first = summaryKey(plan.destination.prefix, runId);
+  const keys: string[] = [];
+  for await (const { key } of store.list(first.replace(/\.json$/, ''), signal)) keys.push(key);
+  const round = (key: string): number => Number(/-(\d+)\.json$/.exec(key)?.[1] ?? 1);
+  return keys.sort((a, b) => round(a) - round(b));
+}
+
+async function readSummary(
+  store: ObjectStore,
+  keys: readonly string[],
+  signal: AbortSignal,
+): Promise<Summary> {
+  const key = keys.at(-1) ?? '';
+  const bytes = await store.get(key, signal);
+  if (bytes === undefined) throw new BackupError('NOT_FOUND', `read ${store.name}/${key}: it is gone`);
+  return JSON.parse(bytes.toString('utf8')) as Summary; // written by the orchestrator, from this very type
+}
+
+async function wasHandedOver(
+  store: ObjectStore,
+  plan: Plan,
+  runId: string,
+  signal: AbortSignal,
+): Promise<boolean> {
+  for await (const _entry of store.list(`${runFolder(plan.destination.prefix, runId)}handover-`, signal))
+    return true;
+  return false;
+}
+
+function exitCode({ status, counts }: Summary): ExitCode {
+  if (status === 'succeeded') return EXIT.done;
+  return status === 'partial' && counts.stored > 0 ? EXIT.partial : EXIT.error;
+}
