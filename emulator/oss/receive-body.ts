@@ -46,8 +46,8 @@ export async function storeBytes(source: Readable, bucket: Bucket): Promise<Rece
   const md5 = createHash('md5');
   const crc64 = await startCrc64();
   const target = createWriteStream(path, { highWaterMark: WRITE_BYTES });
-  // `finished` reports the error; without a listener of its own it would end the process first.
-  target.on('error', () => undefined);
+  const failed = new AbortController();
+  target.on('error', (error) => failed.abort(error));
   let size = 0;
   const idle = setTimeout(() => source.destroy(requestTimeout()), IDLE_MS);
   try {
@@ -59,7 +59,7 @@ export async function storeBytes(source: Readable, bucket: Bucket): Promise<Rece
       if (size > MAX_BODY_BYTES) throw entityTooLarge();
       md5.update(bytes);
       crc64.update(bytes);
-      if (!target.write(bytes)) await Promise.race([once(target, 'drain'), finished(target)]);
+      if (!target.write(bytes)) await once(target, 'drain', { signal: failed.signal });
     }
     target.end();
     await finished(target);

@@ -17,9 +17,11 @@ export const uploadPartCopy: ObjectAction = {
     const range = parseRange(call.request.headers['x-oss-copy-source-range'], source.object.size, false);
     const bytes = source.bucket.read(source.object, range?.start, range?.end);
     const part = await addPart(call, uploadId, await storeBytes(bytes, call.bucket));
-    return xmlReply('CopyPartResult', {
+    const reply = xmlReply('CopyPartResult', {
       LastModified: new Date(part.lastModifiedAt).toISOString(),
       ETag: `"${part.etag}"`,
     });
+    // `ali-oss` reads the ETag from the header.
+    return { ...reply, headers: { ...reply.headers, etag: `"${part.etag}"` } };
   },
 };

@@ -9,6 +9,7 @@ import { listen, type Listening } from '../../../emulator/http.ts';
 import { createIdentity, type AccessKey } from '../../../emulator/identity.ts';
 import { createJournal } from '../../../emulator/journal.ts';
 import { createOss, type Oss } from '../../../emulator/oss/oss-service.ts';
+import { presignV1 } from '../../../emulator/oss/signature/v1.ts';
 import type { World } from '../../../emulator/world.ts';
 
 export const ACCOUNT_ID = '1111222233334444';
@@ -22,13 +23,29 @@ export interface Stage {
   /** `http://localhost:<port>` */
   readonly endpoint: string;
   /** The SDK, unmodified, signing with version 4 unless told otherwise. */
-  client(options?: Partial<ClientOptions>): OSS;
+  client(options?: Partial<ClientOptions>): Sdk;
   stop(): Promise<void>;
 }
 
-/** The published types lack `sldEnable`, which the SDK needs to put the bucket into the path. */
+/** What the SDK has and its published types lack. */
+export type Sdk = OSS & {
+  getObjectTagging(name: string): Promise<{ readonly tag: Readonly<Record<string, string>> }>;
+  putObjectTagging(name: string, tag: Readonly<Record<string, string>>): Promise<unknown>;
+  deleteObjectTagging(name: string): Promise<unknown>;
+  signatureUrlV4(
+    method: string,
+    expires: number,
+    request?: { readonly headers?: Record<string, string>; readonly queries?: Record<string, string> },
+    name?: string,
+    additionalHeaders?: readonly string[],
+  ): Promise<string>;
+};
+
 export interface ClientOptions extends OSS.Options {
+  /** Puts the bucket into the path; the published types lack it. */
   readonly sldEnable?: boolean;
+  /** What the SDK adds to its clock, in milliseconds; they lack this, too. */
+  readonly amendTimeSkewed?: number;
 }
 
 /** @param folder kept after `stop` when given */
@@ -58,16 +75,21 @@ export async function startOss(folder?: string): Promise<Stage> {
     oss,
     key,
     endpoint,
-    client: (options = {}) =>
-      new OSS({
+    client(options = {}) {
+      const credentials = { ...key, ...options };
+      const { accessKeyId, accessKeySecret, stsToken = '' } = credentials;
+      return new OSS({
         endpoint,
         sldEnable: true,
         region: 'oss-cn-hangzhou',
         authorizationV4: true,
         bucket: BUCKET,
-        ...key,
-        ...options,
-      }),
+        ...credentials,
+        // Without it the SDK warns on the console about every session.
+        refreshSTSToken: async () => ({ accessKeyId, accessKeySecret, stsToken }),
+        // The methods are there; see the type.
+      }) as Sdk;
+    },
     async stop() {
       await listening.close();
       await oss.stop();
@@ -88,3 +110,38 @@ export async function failure(
   }
   throw new Error('expected the request to fail');
 }
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly body: string;
+}
+
+/** A request that the SDK would not send, signed in its URL with version 1. */
+export async function raw(
+  { endpoint, key }: Stage,
+  method: string,
+  resource: string,
+  options: {
+    readonly query?: Record<string, string>;
+    readonly headers?: Record<string, string>;
+    readonly body?: string | Uint8Array<ArrayBuffer>;
+  } = {},
+): Promise<Answer> {
+  const headers = { 'content-type': 'application/octet-stream', ...options.headers };
+  const query = presignV1(
+    key,
+    { method, resource, headers, query: new URLSearchParams(options.query) },
+    Date.now() + 60_000,
+  );
+  const path = resource.split('/').map(encodeURIComponent).join('/');
+  const response = await fetch(`${endpoint}${path}?${query.toString()}`, {
+    method,
+    headers,
+    ...(options.body === undefined ? {} : { body: options.body }),
+  });
+  return { status: response.status, headers: response.headers, body: await response.text() };
+}
+
+/** The code in an error document. */
+export const codeOf = ({ body }: Answer): string | undefined => /<Code>(\w+)<\/Code>/.exec(body)?.[1];
