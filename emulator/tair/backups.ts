@@ -47,7 +47,13 @@ interface Running {
   readonly done: Promise<void>;
 }
 
-export function createBackups(store: BackupStore, clock: Clock, options: TairOptions): Backups {
+/** @param prepare is awaited for every new file before its backup is finished */
+export function createBackups(
+  store: BackupStore,
+  clock: Clock,
+  options: TairOptions,
+  prepare: (file: string) => Promise<void>,
+): Backups {
   const failures = new Map<string, Failure>();
   const vanishing = new Set<string>();
   const holds = new Map<string, Set<Promise<void>>>();
@@ -84,16 +90,18 @@ export function createBackups(store: BackupStore, clock: Clock, options: TairOpt
     failure: Failure | undefined,
     signal: AbortSignal,
   ): Promise<void> {
-    const folder = await store.folderOf(instance.id);
     await clock.sleep(options.backupDurationMs / 4, signal);
     set.progress = 'Preparing';
     await clock.sleep(options.backupDurationMs / 4, signal);
+    const folder = await store.folderOf(instance.id);
     const snapshots = await Promise.all(
       set.shards.map(async (shard, index) =>
         snapshot(instance, index, join(folder, shard.fileName), failure),
       ),
     );
+    for (const kept of snapshots) if (kept !== undefined) await prepare(kept.file);
     signal.throwIfAborted();
+    // From here on without a pause until the clock is waited for: who sees the state may advance the clock.
     set.progress = 'Uploading';
     await clock.sleep(options.backupDurationMs / 2, signal);
     await released(instance.id, signal);
@@ -128,6 +136,7 @@ export function createBackups(store: BackupStore, clock: Clock, options: TairOpt
           : file === undefined
             ? await instance.snapshot(index, join(folder, shard.fileName))
             : { file, bytes: (await stat(file)).size };
+      if (kept !== undefined) await prepare(kept.file);
       finish(shard, kept, planted.endedAt ?? planted.startedAt + 60_000);
     }
     set.progress = 'Finished';

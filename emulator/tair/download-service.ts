@@ -20,6 +20,8 @@ import type { TairOptions } from './options.ts';
 
 export interface Download {
   readonly service: Service;
+  /** Reads a new file once, so that its first download does not have to wait for the checksum. */
+  prepare(file: string): Promise<void>;
   /** A signed URL for the file, with a life that begins now. */
   sign(shard: ShardBackup): string;
 }
@@ -56,11 +58,8 @@ export function createDownload(world: World, store: BackupStore, options: TairOp
     checkSignature(request, shard?.bucket ?? '');
     if (shard?.file === undefined) throw noSuchKey(request.url.pathname.slice(1));
     const { file } = shard;
-    const { size, mtime } = await stat(file);
-    const etag = createHash('md5')
-      .update(`${shard.path} ${size} ${mtime.getTime()}`)
-      .digest('hex')
-      .toUpperCase();
+    const { size, mtime, mtimeMs } = await stat(file);
+    const etag = createHash('md5').update(`${shard.path} ${size} ${mtimeMs}`).digest('hex').toUpperCase();
     if (![undefined, etag, `"${etag}"`].includes(request.headers['if-match']))
       throw new OssError(
         412,
@@ -82,9 +81,11 @@ export function createDownload(world: World, store: BackupStore, options: TairOp
         'x-oss-object-type': 'Normal',
         'x-oss-storage-class': 'Standard',
         // The checksum is that of the whole object, also of a part of it.
-        ...(options.sendsCrc64 ? { 'x-oss-hash-crc64ecma': await checksum(file, mtime.getTime()) } : {}),
+        ...(options.sendsCrc64 ? { 'x-oss-hash-crc64ecma': await checksum(file, mtimeMs) } : {}),
       },
-      ...(size === 0 ? {} : { body: createReadStream(file, { start, end: end - 1 }) }),
+      ...(size === 0
+        ? {}
+        : { body: createReadStream(file, { start, end: end - 1, highWaterMark: READ_BYTES }) }),
     };
   }
 
@@ -140,8 +141,15 @@ export function createDownload(world: World, store: BackupStore, options: TairOp
       'x-oss-server-time': '1',
     }),
   };
-  return { service, sign };
+  async function prepare(file: string): Promise<void> {
+    if (options.sendsCrc64) await checksum(file, (await stat(file)).mtimeMs);
+  }
+
+  return { service, prepare, sign };
 }
+
+/** Larger than Node's default: it halves the work of serving a gigabyte. */
+const READ_BYTES = 512 * 1024;
 
 const denied = (message: string): OssError => new OssError(403, 'AccessDenied', message);
 
@@ -175,7 +183,7 @@ async function checksum(file: string, modifiedAt: number): Promise<string> {
 
 async function computeChecksum(file: string): Promise<string> {
   const crc = await startCrc64();
-  for await (const piece of createReadStream(file, { highWaterMark: 1024 * 1024 }))
+  for await (const piece of createReadStream(file, { highWaterMark: READ_BYTES }))
     crc.update(piece as Buffer);
   return crc.digest().toString();
 }

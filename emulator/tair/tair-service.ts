@@ -77,8 +77,8 @@ export async function createTair(
   const folder = join(world.folder, 'tair');
   const options: TairOptions = { ...DEFAULT_OPTIONS, ...overrides };
   const store = await openBackupStore(join(folder, 'backups'));
-  const backups = createBackups(store, world.clock, options);
   const download = createDownload(world, store, options);
+  const backups = createBackups(store, world.clock, options, async (file) => download.prepare(file));
   const instances = new Map<string, Instance>();
   const droppedShards = new Map<string, Set<string>>();
   const withoutUrls = new Set<string>();
