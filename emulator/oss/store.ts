@@ -308,7 +308,10 @@ async function load(
   const used = new Set<string>();
   for (const name of await readdir(join(root, 'objects'))) {
     const object = await readJson<StoredObject>(join(root, 'objects', name));
-    if (object === undefined) continue;
+    if (object === undefined) {
+      await rm(join(root, 'objects', name), { force: true });
+      continue;
+    }
     objects.set(object.key, object);
     keys.splice(positionOf(keys, object.key, false), 0, object.key);
     for (const { file } of object.segments) used.add(file);
