@@ -13,13 +13,13 @@ export function nodeTypeOf({ isCloudNative, isSingleNode }: Instance): string {
   return isSingleNode ? 'single' : 'double';
 }
 
-export function instanceClassOf({ spec, architecture, isCloudNative }: Instance): string {
+export function instanceClassOf({ spec, architecture, isCloudNative, nodeIds }: Instance): string {
   if (spec.instanceClass !== undefined) return spec.instanceClass;
   if (spec.storageType !== undefined) return 'tair.essd.standard.xlarge';
   if (spec.edition === 'Enterprise') return 'tair.rdb.1g';
   if (isCloudNative) return 'redis.shard.small.2.ce';
   return architecture === 'cluster'
-    ? 'redis.logic.sharding.1g.2db.0rodb.4proxy.default'
+    ? `redis.logic.sharding.1g.${nodeIds.length}db.0rodb.4proxy.default`
     : 'redis.master.small.default';
 }
 
