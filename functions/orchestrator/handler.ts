@@ -41,7 +41,7 @@ export async function handler(event: Buffer, context: FunctionContext): Promise<
     throw new Error(
       `${error.code}: ${describe(error)}${error.hint === undefined ? '' : ` (${error.hint})`}`,
       {
-        cause: error,
+        cause: thrown,
       },
     );
   }
