@@ -96,7 +96,13 @@ async function tryStart(
     if (pid === undefined) await exited;
     if (pid === undefined || !(await answersPing(child, port, options.timeoutMs ?? DEFAULT_TIMEOUT_MS)))
       return afterFailure(log);
-    const client = new Redis({ host: '127.0.0.1', port, maxRetriesPerRequest: 1 });
+    const client = new Redis({
+      host: '127.0.0.1',
+      port,
+      maxRetriesPerRequest: 1,
+      // Of a connection that is already lost, `disconnect` would keep a timer for two seconds.
+      disconnectTimeout: 50,
+    });
     // Without a listener a lost connection would be an unhandled error; commands reject anyway.
     client.on('error', () => undefined);
     return {
