@@ -3,7 +3,7 @@ import type { Reply, Request } from '../http.ts';
 import type { Principal } from '../identity.ts';
 import type { Bucket, Store } from './store.ts';
 
-export interface ServiceCall {
+interface ServiceCall {
   readonly request: Request;
   readonly query: URLSearchParams;
   readonly principal: Principal;
@@ -19,7 +19,7 @@ export interface ServiceCall {
 }
 
 /** The bucket is there, and belongs to the caller's account. */
-export interface BucketCall extends ServiceCall {
+interface BucketCall extends ServiceCall {
   readonly bucket: Bucket;
 }
 

@@ -14,7 +14,8 @@ export interface Received extends Segment {
   readonly crc64: string;
 }
 
-export const MAX_BODY_BYTES = 5 * 1024 ** 3;
+/** Of PutObject and of UploadPart. */
+const MAX_BODY_BYTES = 5 * 1024 ** 3;
 const WRITE_BYTES = 1024 * 1024;
 /** OSS closes connections on which nothing moves; how soon is not documented. Measured on the machine's clock. */
 const IDLE_MS = 60_000;

@@ -62,7 +62,7 @@ export function signaturesV4(
   );
 }
 
-export function stringToSignV4(
+function stringToSignV4(
   credential: CredentialV4,
   request: SignedRequestV4,
   canonicalRequest: string,
@@ -79,7 +79,7 @@ export function stringToSignV4(
  * The documented form writes a parameter without a value as its name alone. `ali-oss` does so for subresources
  * (`uploads`), yet signs an empty `prefix` with its `=`, and sends both alike: the second form is that one.
  */
-export function canonicalRequests(request: SignedRequestV4): readonly string[] {
+function canonicalRequests(request: SignedRequestV4): readonly string[] {
   const { method, resource, headers, query, additionalHeaders } = request;
   const signed = Object.keys(headers).filter(
     (name) =>
@@ -133,7 +133,7 @@ const LISTING: ReadonlySet<string> = new Set([
 ]);
 
 /** RFC 3986: all but the unreserved characters. */
-export function encode(text: string): string {
+function encode(text: string): string {
   return encodeURIComponent(text).replaceAll(
     /[!'()*]/g,
     (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`,

@@ -6,6 +6,16 @@ import { createIdentity } from '../../../emulator/identity.ts';
 import { createJournal } from '../../../emulator/journal.ts';
 import { createOss } from '../../../emulator/oss/oss-service.ts';
 
+/** What it says first. */
+export interface Started {
+  readonly port: number;
+}
+
+/** What it answers to any message. */
+export interface Memory {
+  readonly maxRssBytes: number;
+}
+
 async function serve(folder: string): Promise<void> {
   const clock = createClock();
   const world = {
@@ -20,9 +30,13 @@ async function serve(folder: string): Promise<void> {
   world.identity.addAccount('1', { accessKeyId: 'LTAItest', accessKeySecret: 'secret' });
   const oss = await createOss(world, [{ name: 'my-backups', region: 'cn-hangzhou' }]);
   const { port } = await listen(oss.service, world);
-  process.on('message', () => process.send?.({ maxRssBytes: process.resourceUsage().maxRSS * 1024 }));
+  process.on('message', () => {
+    const memory: Memory = { maxRssBytes: process.resourceUsage().maxRSS * 1024 };
+    process.send?.(memory);
+  });
   process.on('disconnect', () => process.exit(0));
-  process.send?.({ port });
+  const started: Started = { port };
+  process.send?.(started);
 }
 
 serve(process.argv[2] ?? '.').catch((error: unknown) => {

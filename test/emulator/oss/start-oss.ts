@@ -28,7 +28,7 @@ export interface Stage {
 }
 
 /** What the SDK has and its published types lack. */
-export type Sdk = OSS & {
+type Sdk = OSS & {
   getObjectTagging(name: string): Promise<{ readonly tag: Readonly<Record<string, string>> }>;
   putObjectTagging(name: string, tag: Readonly<Record<string, string>>): Promise<unknown>;
   deleteObjectTagging(name: string): Promise<unknown>;

@@ -11,6 +11,7 @@ import { buildSync } from 'esbuild';
 import OSS from 'ali-oss';
 import { presignV1 } from '../../../emulator/oss/signature/v1.ts';
 import { BUCKET, startOss, type ClientOptions } from './start-oss.ts';
+import type { Memory, Started } from './serve-oss.ts';
 
 let folder: string;
 beforeEach(async () => {
@@ -175,7 +176,7 @@ test('memory stays flat while a part of 300 MB comes in and goes out again', asy
     let received = 0;
     for await (const chunk of stream) received += (chunk as Buffer).length;
     expect(received).toBe(size);
-    const asked = once(child, 'message') as Promise<[{ maxRssBytes: number }]>;
+    const asked = once(child, 'message') as Promise<[Memory]>;
     child.send('memory');
     const [{ maxRssBytes }] = await asked;
     expect(maxRssBytes).toBeLessThan(200 * 1024 * 1024);
@@ -197,7 +198,7 @@ async function startChild(): Promise<{ child: ChildProcess; port: number }> {
     outfile,
   });
   const child = fork(outfile, [folder], { execArgv: [] });
-  const started = once(child, 'message') as Promise<[{ port: number }]>;
+  const started = once(child, 'message') as Promise<[Started]>;
   const [{ port }] = await Promise.race([
     started,
     wait(20_000, undefined, { ref: false }).then(() => {
