@@ -50,7 +50,7 @@ export function verifyAcs3(
   const canonicalRequest = [
     request.method,
     path,
-    canonicalQuery(parseQuery(query)),
+    canonicalQuery([...new URLSearchParams(query)]),
     signedHeaders.map((name) => `${name}:${(request.headers[name] ?? '').trim()}\n`).join(''),
     signedHeaders.join(';'),
     bodyHash,
@@ -58,11 +58,6 @@ export function verifyAcs3(
   const hash = createHash('sha256').update(canonicalRequest).digest('hex');
   const expected = createHmac('sha256', accessKeySecret).update(`${ALGORITHM}\n${hash}`).digest('hex');
   return sameText(expected, authorization.signature);
-}
-
-/** Name and value pairs, decoded, in the order in which they came. */
-export function parseQuery(query: string): readonly (readonly [string, string])[] {
-  return [...new URLSearchParams(query)];
 }
 
 /** Sorted by name, encoded as RFC 3986 has it: the form in which all versions of the signature see a query. */

@@ -10,7 +10,7 @@ import { startRedis, type RedisProcess } from '../redis/redis-process.ts';
 import type { InstanceSpec } from '../world.ts';
 
 /** A shard's server; who fills a cluster routes keys by slot. */
-export interface ShardConnection {
+interface ShardConnection {
   /** `r-bp1…` of a standard instance, `r-bp1…-db-0` of a cluster's first shard. */
   readonly nodeId: string;
   /** On 127.0.0.1. */

@@ -55,7 +55,7 @@ export interface Tair {
   emptyUrls(id: string, areEmpty?: boolean): void;
 }
 
-export interface InstanceDescription {
+interface InstanceDescription {
   readonly id: string;
   readonly region: string;
   readonly architecture: string;

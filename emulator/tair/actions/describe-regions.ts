@@ -2,7 +2,7 @@ import type { TairAction } from '../state.ts';
 import { authorize } from '../state.ts';
 
 /** Where r-kvstore is offered, as far as this world knows. */
-export const REGIONS: Readonly<Record<string, string>> = {
+const REGIONS: Readonly<Record<string, string>> = {
   'cn-hangzhou': 'China (Hangzhou)',
   'cn-shanghai': 'China (Shanghai)',
   'cn-beijing': 'China (Beijing)',
