@@ -13,7 +13,7 @@ const ENTRIES = {
   'function-host': 'emulator/fc/function-host.ts',
   cli: 'cli/main.ts',
   demo: 'demo/main.ts',
-  bench: 'test/bench/main.ts',
+  ...(existsSync('test/bench/main.ts') ? { bench: 'test/bench/main.ts' } : {}),
 };
 const FUNCTIONS = ['orchestrator', 'uploader'];
 
