@@ -124,6 +124,15 @@ export class Listpack extends Entries {
     return this;
   }
 
+  /** Goes on where another walk is, on its own. */
+  copyWalk(other: Listpack): void {
+    this.held = other.held;
+    this.at = other.at;
+    this.limit = other.limit;
+    this.count = other.count;
+    this.announced = other.announced;
+  }
+
   next(): boolean {
     if (this.at === this.limit) {
       this.checkCount();

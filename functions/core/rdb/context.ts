@@ -18,6 +18,9 @@ export interface ValueContext {
   readonly ziplist: Ziplist;
   readonly intset: Intset;
   readonly zipmap: Zipmap;
+  /** Of a stream node: a bookmark at the fields of its first entry, and a walk over them for each entry that has the same. */
+  readonly masterFields: Listpack;
+  readonly sameFields: Listpack;
   /** Counts the keys of each module type. */
   countModule(name: string): void;
 }
@@ -38,6 +41,8 @@ export function createValueContext(
     ziplist: new Ziplist(),
     intset: new Intset(),
     zipmap: new Zipmap(),
+    masterFields: new Listpack(),
+    sameFields: new Listpack(),
   };
 }
 

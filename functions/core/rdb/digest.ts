@@ -82,10 +82,14 @@ export interface ContentDigestOptions {
 }
 
 export class ContentDigest implements RdbContents {
+  /** Whether `keyIdentity` is wanted. */
+  identifiesKeys = false;
   private readonly expiredBefore: number;
   private readonly next: RdbContents | undefined;
 
   private readonly ofKey = new Hash128();
+  /** After `beginKey`, and only until the next call, a hash of database and key. */
+  readonly keyIdentity = this.ofKey;
   private readonly ofElement = new Hash128();
   /** Where the next words go: the key's row, or the current element's. */
   private row = this.ofKey;
@@ -124,7 +128,7 @@ export class ContentDigest implements RdbContents {
     this.database = database;
     this.expires = expires;
     this.isKeyDropped = expires && high * TWO_32 + (low >>> 0) < this.expiredBefore;
-    this.type = LOGICAL_TYPES.indexOf(type);
+    if (type !== LOGICAL_TYPES[this.type]) this.type = LOGICAL_TYPES.indexOf(type);
     this.elementCount = 0;
     this.droppedCount = 0;
     this.elements.reset();
@@ -132,7 +136,10 @@ export class ContentDigest implements RdbContents {
     this.row = ofKey;
     ofKey.reset();
     ofKey.text(key.bytes, key.start, key.end);
-    ofKey.finish();
+    if (this.identifiesKeys) {
+      ofKey.finish();
+      ofKey.b ^= database;
+    }
     ofKey.block(
       database,
       expires ? this.type | HAS_EXPIRY : this.type,
@@ -220,12 +227,6 @@ export class ContentDigest implements RdbContents {
     ofKey.finish();
     this.sum.add(ofKey);
     this.count();
-  }
-
-  /** A hash of database and key, to be asked for once, right after `beginKey`. */
-  keyIdentity(): Hash128 {
-    this.ofKey.b ^= this.database;
-    return this.ofKey;
   }
 
   /** A hash of what was said so far of the current element: after its first text this tells members and fields apart. */

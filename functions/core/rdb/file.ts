@@ -26,8 +26,8 @@ import { Seen } from './seen.ts';
 import { NOWHERE, Texts } from './texts.ts';
 import { readValue } from './values.ts';
 
-/** Keys that are compared with each other; the ones after that are not. 16 MiB of memory at most. */
-const COMPARED_KEYS_MAX = 512 * 1024;
+/** Keys that are compared with each other; the ones after that are not. 8 MiB of memory. */
+const COMPARED_KEYS_MAX = 256 * 1024;
 const DATABASE_MAX = 2 ** 31 - 1;
 
 export class FileReader {
@@ -53,6 +53,7 @@ export class FileReader {
   constructor(input: Input, digest: ContentDigest, heldBytesMax?: number) {
     this.input = input;
     this.digest = digest;
+    digest.identifiesKeys = true;
     this.keys = new Texts(input, heldBytesMax);
     this.texts = new Texts(input, heldBytesMax);
     this.values = createValueContext(input, this.texts, digest, (name) => this.facts.countModule(name));
@@ -111,8 +112,12 @@ export class FileReader {
         if (!keys.take()) yield* keys.whole();
         this.beginKey('string');
         input.begin('a string value');
-        if (texts.take()) digest.text(texts.bytes, texts.start, texts.end);
-        else yield* texts.pass(digest);
+        if (texts.take()) {
+          digest.text(texts.bytes, texts.start, texts.end);
+        } else {
+          this.facts.keepKey();
+          yield* texts.pass(digest);
+        }
         this.endKey('string', start);
         continue;
       }
@@ -132,6 +137,7 @@ export class FileReader {
     const start = input.startedAt;
     if (!keys.take()) yield* keys.whole();
     this.beginKey(logical);
+    facts.keepKey();
     yield* readValue(this.values, type, facts.dialect);
     this.endKey(logical, start);
   }
@@ -141,7 +147,9 @@ export class FileReader {
     this.facts.beginKey(database, keys.bytes, keys.start, keys.end);
     this.isInKey = true;
     digest.beginKey(database, type, keys, this.expires, this.expiryLow, this.expiryHigh);
-    if (this.seenKeys.add(digest.keyIdentity())) this.complain('corrupt', 'the same key is there twice');
+    if (!digest.identifiesKeys) return;
+    if (this.seenKeys.add(digest.keyIdentity)) this.complain('corrupt', 'the same key is there twice');
+    digest.identifiesKeys = !this.seenKeys.isFull();
   }
 
   private endKey(type: LogicalType, start: number): void {

@@ -1,7 +1,7 @@
 import { LOGICAL_TYPES } from './digest.ts';
 import type { Dialect } from './format.ts';
 import type { BigKey, ContentSummary, Fingerprint, LogicalType, TypeCount } from './report.ts';
-import { SlotSet, slotOf } from './slots.ts';
+import { SlotSet } from './slots.ts';
 
 const BIGGEST_KEYS = 10;
 const PRINTABLE_BYTES_MAX = 100;
@@ -15,12 +15,14 @@ export class FileFacts {
   version = 0;
   dialect: Dialect = 'redis';
   functions = 0;
-  /** The current key, as far as a person wants to see it. */
-  private readonly key = new Uint8Array(PRINTABLE_BYTES_MAX + 1);
-  private keyBytes = 0;
+  /** The current key: where it was read, or what is kept of it. */
+  private key: Uint8Array = new Uint8Array(0);
+  private keyStart = 0;
+  private keyEnd = 0;
+  private readonly keptKey = new Uint8Array(PRINTABLE_BYTES_MAX + 1);
   private readonly aux: Record<string, string> = Object.create(null) as Record<string, string>;
   private auxFields = 0;
-  private readonly bytesByType = new Map<LogicalType, number>();
+  private readonly bytesByType: Partial<Record<LogicalType, number>> = {};
   private readonly modules: Record<string, number> = Object.create(null) as Record<string, number>;
   private readonly slots = new SlotSet();
   private readonly biggest: BigKey[] = [];
@@ -37,34 +39,47 @@ export class FileFacts {
     this.modules[name] = (this.modules[name] ?? 0) + 1;
   }
 
+  /** The key is where it was read; before anything else is read there, `keepKey` must be called. */
   beginKey(database: number, bytes: Uint8Array, start: number, end: number): void {
-    if (database === 0) this.slots.add(slotOf(bytes, start, end));
-    const { key } = this;
-    const size = Math.min(end - start, key.length);
-    for (let i = 0; i < size; i++) key[i] = bytes[start + i] as number;
-    this.keyBytes = size;
+    if (database === 0) this.slots.addKey(bytes, start, end);
+    this.key = bytes;
+    this.keyStart = start;
+    this.keyEnd = end;
+  }
+
+  /** Keeps of the key what a person wants to see. */
+  keepKey(): void {
+    const { key, keyStart, keptKey } = this;
+    const size = Math.min(this.keyEnd - keyStart, keptKey.length);
+    for (let i = 0; i < size; i++) keptKey[i] = key[keyStart + i] as number;
+    this.key = keptKey;
+    this.keyStart = 0;
+    this.keyEnd = size;
   }
 
   /** @param bytes of key and value in the file */
   endKey(database: number, type: LogicalType, bytes: number): void {
-    this.bytesByType.set(type, (this.bytesByType.get(type) ?? 0) + bytes);
-    if (bytes <= this.threshold) return;
+    this.bytesByType[type] = (this.bytesByType[type] ?? 0) + bytes;
+    if (bytes > this.threshold) this.rank({ database, key: this.printableKey(), type, bytes });
+  }
+
+  private rank(key: BigKey): void {
     const { biggest } = this;
-    biggest.push({ database, key: this.printableKey(), type, bytes });
+    biggest.push(key);
     biggest.sort((a, b) => b.bytes - a.bytes);
     if (biggest.length > BIGGEST_KEYS) biggest.pop();
     if (biggest.length === BIGGEST_KEYS) this.threshold = biggest.at(-1)?.bytes ?? 0;
   }
 
   printableKey(): string {
-    return printable(this.key.subarray(0, this.keyBytes), PRINTABLE_BYTES_MAX);
+    return printable(this.key.subarray(this.keyStart, this.keyEnd), PRINTABLE_BYTES_MAX);
   }
 
   report(contents: ContentSummary): Fingerprint {
     const types: Partial<Record<LogicalType, TypeCount>> = {};
     for (const type of LOGICAL_TYPES) {
       const keys = contents.types[type];
-      if (keys !== undefined) types[type] = { keys, bytes: this.bytesByType.get(type) ?? 0 };
+      if (keys !== undefined) types[type] = { keys, bytes: this.bytesByType[type] ?? 0 };
     }
     return {
       version: this.version,

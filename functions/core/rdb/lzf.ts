@@ -33,23 +33,23 @@ export function decompress(
     const control = from[at++] as number;
     if (control < 32) {
       const run = control + 1;
-      if (at + run > end || out + run > length) corrupt('compressed text with a literal run past its end');
+      if (at + run > end || out + run > length) refuse(length);
       for (let i = 0; i < run; i++) to[out++] = from[at++] as number;
       continue;
     }
     let size = control >> 5;
     if (size === 7) {
-      if (at >= end) corrupt('compressed text that ends inside a copy');
+      if (at >= end) refuse(length);
       size += from[at++] as number;
     }
-    if (at >= end) corrupt('compressed text that ends inside a copy');
+    if (at >= end) refuse(length);
     let source = out - ((control & 31) << 8) - (from[at++] as number) - 1;
     size += 2;
-    if (source < 0) corrupt('compressed text that copies from before its start');
-    if (out + size > length) corrupt('compressed text that is longer than announced');
+    if (source < 0) refuse(length);
+    if (out + size > length) refuse(length);
     for (let i = 0; i < size; i++) to[out++] = to[source++] as number;
   }
-  if (out !== length) corrupt(`compressed text of ${out} bytes where ${length} are announced`);
+  if (out !== length) refuse(length);
 }
 
 /** The same for a text of any size, in pieces, with the last 8 KiB kept to copy from. */
@@ -69,7 +69,7 @@ export function* decompressInPieces(
     const control = input.bytes[input.position] as number;
     const isLong = control >= 224;
     const taken = control < 32 ? control + 2 : isLong ? 3 : 2;
-    if (taken > left) corrupt('compressed text that ends inside a run');
+    if (taken > left) refuse(length);
     if (input.lacks(taken)) yield taken;
     const { bytes, position } = input;
     input.position += taken;
@@ -80,11 +80,11 @@ export function* decompressInPieces(
     } else {
       const size = isLong ? 9 + (bytes[position + 1] as number) : (control >> 5) + 2;
       let source = out - ((control & 31) << 8) - (bytes[position + taken - 1] as number) - 1;
-      if (source < 0) corrupt('compressed text that copies from before its start');
+      if (source < 0) refuse(length);
       for (let i = 0; i < size; i++) buffer[out++] = buffer[source++] as number;
       total += size;
     }
-    if (total > length) corrupt('compressed text that is longer than announced');
+    if (total > length) refuse(length);
     if (out < HISTORY_BYTES + PIECE_BYTES) continue;
     onPiece(buffer, given, out);
     buffer.copyWithin(0, out - HISTORY_BYTES, out);
@@ -92,5 +92,10 @@ export function* decompressInPieces(
     given = HISTORY_BYTES;
   }
   onPiece(buffer, given, out);
-  if (total !== length) corrupt(`compressed text of ${total} bytes where ${length} are announced`);
+  if (total !== length) refuse(length);
+}
+
+/** One reason for all that can be wrong: which of it is noticed first depends on how the bytes arrive. */
+function refuse(length: number): never {
+  corrupt(`compressed text that does not expand to the ${length} bytes announced`);
 }

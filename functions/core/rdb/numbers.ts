@@ -45,12 +45,55 @@ export function writeInteger(high: number, low: number, scratch: Uint8Array): nu
   return at;
 }
 
-const SCORE = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?$/i;
+/** Powers of ten that a double holds exactly. */
+const EXACT_POWERS = Array.from({ length: 23 }, (_, exponent) => 10 ** exponent);
+/** As many digits as a double always holds exactly. */
+const EXACT_DIGITS_MAX = 15;
+/** Longer texts are no scores: servers write at most 17 digits, a sign, a point and an exponent. */
+const SCORE_TEXT_BYTES_MAX = 128;
+
+const scoreText = Buffer.alloc(SCORE_TEXT_BYTES_MAX);
+
+/**
+ * The score that a text stands for, or undefined if it stands for none. Short decimals, which many scores are, are
+ * one exact division; everything else goes through `parseScore`.
+ */
+export function readScore(bytes: Uint8Array, start: number, end: number): number | undefined {
+  const size = end - start;
+  if (size > SCORE_TEXT_BYTES_MAX) return undefined;
+  const isNegative = bytes[start] === 45;
+  let digits = 0;
+  let decimals = -1;
+  let at = isNegative ? start + 1 : start;
+  if (end - at > EXACT_DIGITS_MAX) at = end + 1;
+  for (; at < end; at++) {
+    const byte = bytes[at] as number;
+    if (byte >= 48 && byte <= 57) {
+      digits = digits * 10 + byte - 48;
+      if (decimals >= 0) decimals++;
+    } else if (byte === 46 && decimals < 0) {
+      decimals = 0;
+    } else {
+      break;
+    }
+  }
+  if (at !== end || decimals === 0 || size === (isNegative ? 1 : 0)) {
+    for (let i = 0; i < size; i++) scoreText[i] = bytes[start + i] as number;
+    return parseScore(scoreText.toString('latin1', 0, size));
+  }
+  const value = decimals > 0 ? digits / (EXACT_POWERS[decimals] as number) : digits;
+  return isNegative ? -value : value;
+}
+
+const DECIMAL_CHARACTERS = /^[\d.e+-]+$/i;
 const INFINITE = /^([+-]?)inf(?:inity)?$/i;
 
 /** The score that a text stands for, or undefined if it stands for none; not-a-number is none. */
 export function parseScore(text: string): number | undefined {
-  if (SCORE.test(text)) return Number(text);
+  if (DECIMAL_CHARACTERS.test(text)) {
+    const value = Number(text);
+    return Number.isNaN(value) ? undefined : value;
+  }
   const infinite = INFINITE.exec(text);
   if (infinite === null) return undefined;
   return infinite[1] === '-' ? -Infinity : Infinity;

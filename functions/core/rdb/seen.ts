@@ -1,55 +1,69 @@
-/** Sixteen bytes per element; half of the slots stay free. */
-const FIRST_SLOTS = 256;
+/** Room for half as many hashes; small, because it is cleared for every small collection. */
+const FIRST_SLOTS = 64;
+/** A larger table, of one large collection, is given back afterwards. */
+const KEPT_SLOTS_MAX = 16 * 1024;
+const WORDS_PER_SLOT = 4;
+
+type Hash = { readonly a: number; readonly b: number; readonly c: number; readonly d: number };
 
 /**
- * Remembers 128-bit hashes to notice a second one. It holds `limit` of them and no more: what comes later is not
- * noticed, and not remembered either.
+ * Remembers 128-bit hashes to notice a second one; up to 64 bytes for each. It holds `limit` of them and no more:
+ * what comes later is not noticed, and not remembered either.
  */
 export class Seen {
   private readonly limit: number;
-  private slots = new Int32Array(FIRST_SLOTS * 4);
+  private words = new Int32Array(FIRST_SLOTS * WORDS_PER_SLOT);
+  /** Of the words, those in use: a power of two. */
+  private size = FIRST_SLOTS * WORDS_PER_SLOT;
   private used = 0;
 
   constructor(limit: number) {
     this.limit = limit;
   }
 
+  isFull(): boolean {
+    return this.used >= this.limit;
+  }
+
   forget(): void {
     if (this.used === 0) return;
-    // A large table is given back rather than cleared for every small collection that follows.
-    if (this.slots.length > FIRST_SLOTS * 4) this.slots = new Int32Array(FIRST_SLOTS * 4);
-    else this.slots.fill(0);
     this.used = 0;
+    if (this.words.length > KEPT_SLOTS_MAX * WORDS_PER_SLOT)
+      this.words = new Int32Array(FIRST_SLOTS * WORDS_PER_SLOT);
+    else this.words.fill(0, 0, this.size);
+    this.size = FIRST_SLOTS * WORDS_PER_SLOT;
   }
 
   /** True if this hash was added before. */
-  add(hash: { readonly a: number; readonly b: number; readonly c: number; readonly d: number }): boolean {
+  add(hash: Hash): boolean {
     if (this.used >= this.limit) return false;
-    if (this.used * 8 >= this.slots.length) this.grow();
+    if (this.used * WORDS_PER_SLOT * 2 >= this.size) this.grow();
     return this.insert(hash.a | 1, hash.b, hash.c, hash.d);
   }
 
   /** The lowest bit of `a` marks a slot as used. */
   private insert(a: number, b: number, c: number, d: number): boolean {
-    const { slots } = this;
-    const mask = slots.length - 4;
+    const { words } = this;
+    const mask = this.size - WORDS_PER_SLOT;
     let at = (b << 2) & mask;
-    for (; slots[at] !== 0; at = (at + 4) & mask) {
-      if (slots[at] === a && slots[at + 1] === b && slots[at + 2] === c && slots[at + 3] === d) return true;
+    for (; words[at] !== 0; at = (at + WORDS_PER_SLOT) & mask) {
+      if (words[at] === a && words[at + 1] === b && words[at + 2] === c && words[at + 3] === d) return true;
     }
-    slots[at] = a;
-    slots[at + 1] = b;
-    slots[at + 2] = c;
-    slots[at + 3] = d;
+    words[at] = a;
+    words[at + 1] = b;
+    words[at + 2] = c;
+    words[at + 3] = d;
     this.used++;
     return false;
   }
 
   private grow(): void {
-    const old = this.slots;
-    this.slots = new Int32Array(old.length * 2);
+    const old = this.words.slice(0, this.size);
+    this.size *= 2;
+    if (this.words.length < this.size) this.words = new Int32Array(this.size);
+    else this.words.fill(0, 0, this.size);
     this.used = 0;
-    for (let at = 0; at < old.length; at += 4) {
+    for (let at = 0; at < old.length; at += WORDS_PER_SLOT) {
       const a = old[at] as number;
       if (a !== 0) this.insert(a, old[at + 1] as number, old[at + 2] as number, old[at + 3] as number);
     }

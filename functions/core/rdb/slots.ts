@@ -15,20 +15,23 @@ const CRC16 = Uint16Array.from({ length: 256 }, (_, byte) => {
 });
 
 export function slotOf(bytes: Uint8Array, start: number, end: number): number {
-  let from = start;
-  let to = end;
-  let open = start;
-  while (open < end && bytes[open] !== OPEN) open++;
-  if (open < end) {
-    let close = open + 1;
-    while (close < end && bytes[close] !== CLOSE) close++;
-    if (close < end && close > open + 1) {
-      from = open + 1;
-      to = close;
-    }
-  }
   let crc = 0;
-  for (let at = from; at < to; at++) {
+  for (let at = start; at < end; at++) {
+    const byte = bytes[at] as number;
+    if (byte === OPEN) return slotOfTagged(bytes, start, at, end);
+    crc = ((crc << 8) & 0xffff) ^ (CRC16[(crc >>> 8) ^ byte] as number);
+  }
+  return crc & (SLOT_COUNT - 1);
+}
+
+/** Of a key whose first `{` is at `open`. */
+function slotOfTagged(bytes: Uint8Array, start: number, open: number, end: number): number {
+  let close = open + 1;
+  while (close < end && bytes[close] !== CLOSE) close++;
+  const hasTag = close < end && close > open + 1;
+  const to = hasTag ? close : end;
+  let crc = 0;
+  for (let at = hasTag ? open + 1 : start; at < to; at++) {
     crc = ((crc << 8) & 0xffff) ^ (CRC16[(crc >>> 8) ^ (bytes[at] as number)] as number);
   }
   return crc & (SLOT_COUNT - 1);
@@ -37,22 +40,26 @@ export function slotOf(bytes: Uint8Array, start: number, end: number): number {
 /** The slots that were seen. */
 export class SlotSet {
   private readonly has = new Uint8Array(SLOT_COUNT);
+  private count = 0;
 
-  add(slot: number): void {
+  /** Adds the slot of a key. Once all slots were seen, as soon happens without a cluster, keys are not looked at. */
+  addKey(bytes: Uint8Array, start: number, end: number): void {
+    if (this.count === SLOT_COUNT) return;
+    const slot = slotOf(bytes, start, end);
+    if (this.has[slot] === 1) return;
     this.has[slot] = 1;
+    this.count++;
   }
 
   /** How many, and which, as `0-5460,5470`. */
   report(): { seen: number; ranges: string } {
     const ranges: string[] = [];
-    let seen = 0;
     for (let slot = 0; slot < SLOT_COUNT; slot++) {
       if (this.has[slot] === 0) continue;
       const first = slot;
       while (slot + 1 < SLOT_COUNT && this.has[slot + 1] === 1) slot++;
-      seen += slot - first + 1;
       ranges.push(first === slot ? String(first) : `${first}-${slot}`);
     }
-    return { seen, ranges: ranges.join(',') };
+    return { seen: this.count, ranges: ranges.join(',') };
   }
 }

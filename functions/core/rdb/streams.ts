@@ -3,6 +3,7 @@
  *
  * Source: rdbLoadObject in rdb.c, streamValidateListpackIntegrity in t_stream.c of Redis 8 and of Valkey 9.
  */
+import type { Listpack } from './compact.ts';
 import type { ValueContext } from './context.ts';
 import { held } from './context.ts';
 import { corrupt } from './fault.ts';
@@ -120,7 +121,9 @@ function sayEntries(context: ValueContext, master: StreamId, entries: Entries): 
   const { digest, listpack } = context;
   const live = nextCount(context, 'live entries');
   const deleted = nextCount(context, 'deleted entries');
-  const masterFields = readMasterFields(context, nextCount(context, 'fields'));
+  const masterFields = nextCount(context, 'fields');
+  context.masterFields.copyWalk(listpack);
+  for (let left = masterFields; left > 0; left--) advance(context);
   if (nextNumber(context) !== 0) corrupt('the first entry of a stream node does not end');
   if (live + deleted === 0) corrupt('a stream node without entries');
 
@@ -134,16 +137,15 @@ function sayEntries(context: ValueContext, master: StreamId, entries: Entries): 
     const isLive = (flags & ENTRY_DELETED) === 0;
     if (isLive) liveSeen++;
     const hasSameFields = (flags & ENTRY_SAME_FIELDS) !== 0;
-    const fields = hasSameFields ? masterFields.length : nextCount(context, 'fields of an entry');
+    const fields = hasSameFields ? masterFields : nextCount(context, 'fields of an entry');
     if (isLive) {
       sayId(context, id);
       digest.number(fields);
     }
-    for (let index = 0; index < fields; index++) {
-      const known = hasSameFields ? masterFields[index] : undefined;
-      if (known !== undefined && isLive) digest.text(known, 0, known.length);
-      if (known === undefined) sayNext(context, isLive);
-      sayNext(context, isLive);
+    context.sameFields.copyWalk(context.masterFields);
+    for (let left = fields; left > 0; left--) {
+      sayNext(context, hasSameFields ? context.sameFields : listpack, isLive);
+      sayNext(context, listpack, isLive);
     }
     const parts = hasSameFields ? 3 + fields : 4 + fields * 2;
     if (nextNumber(context) !== parts) corrupt('a stream entry with a wrong count of its parts');
@@ -151,17 +153,6 @@ function sayEntries(context: ValueContext, master: StreamId, entries: Entries): 
   if (listpack.next()) corrupt('more entries in a stream node than it counts');
   if (liveSeen !== live) corrupt(`${liveSeen} live entries in a stream node that counts ${live}`);
   entries.live += live;
-}
-
-function readMasterFields(context: ValueContext, count: number): Uint8Array[] {
-  const { listpack } = context;
-  const fields: Uint8Array[] = [];
-  for (let left = count; left > 0; left--) {
-    advance(context);
-    listpack.asText();
-    fields.push(listpack.bytes.slice(listpack.start, listpack.end));
-  }
-  return fields;
 }
 
 function nextId(context: ValueContext, master: StreamId, before: StreamId | undefined): StreamId {
@@ -178,12 +169,11 @@ function nextId(context: ValueContext, master: StreamId, before: StreamId | unde
   return id;
 }
 
-function sayNext(context: ValueContext, isLive: boolean): void {
-  const { digest, listpack } = context;
-  advance(context);
+function sayNext({ digest }: ValueContext, walk: Listpack, isLive: boolean): void {
+  if (!walk.next()) corrupt('a stream node that ends inside an entry');
   if (!isLive) return;
-  listpack.asText();
-  digest.text(listpack.bytes, listpack.start, listpack.end);
+  walk.asText();
+  digest.text(walk.bytes, walk.start, walk.end);
 }
 
 function nextCount(context: ValueContext, what: string): number {

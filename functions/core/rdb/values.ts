@@ -11,7 +11,7 @@ import type { Dialect } from './format.ts';
 import { TYPE } from './format.ts';
 import type { Input, Parse } from './input.ts';
 import { readModule } from './modules.ts';
-import { parseScore } from './numbers.ts';
+import { readScore } from './numbers.ts';
 import { readStream } from './streams.ts';
 
 /** Field expiries are unsigned 48-bit milliseconds. */
@@ -151,9 +151,8 @@ function* readTextScore(input: Input): Parse<number> {
   if (length === SCORE_INFINITE) return Infinity;
   if (length === SCORE_MINUS_INFINITE) return -Infinity;
   yield* input.take(length);
-  const text = latin1(input.bytes, input.position, input.position + length);
   input.position += length;
-  return scoreOf(text);
+  return scoreOf(input.bytes, input.position - length, input.position);
 }
 
 /** Fields, values and absolute expiries, -1 for none. */
@@ -280,7 +279,7 @@ function sortedSetOf(context: ValueContext, entries: Entries): void {
     refuseRepetition(context);
     if (!entries.next()) corrupt('a member without a score');
     entries.asText();
-    digest.score(scoreOf(latin1(entries.bytes, entries.start, entries.end)));
+    digest.score(scoreOf(entries.bytes, entries.start, entries.end));
     digest.endElement();
   } while (entries.next());
 }
@@ -325,10 +324,6 @@ function refuseRepetition({ digest, seen }: ValueContext): void {
   if (seen.add(digest.elementIdentity())) corrupt('the same element is there twice');
 }
 
-function scoreOf(text: string): number {
-  return parseScore(text) ?? corrupt('a score that is not a number');
-}
-
-function latin1(bytes: Uint8Array, start: number, end: number): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString('latin1');
+function scoreOf(bytes: Uint8Array, start: number, end: number): number {
+  return readScore(bytes, start, end) ?? corrupt('a score that is not a number');
 }
