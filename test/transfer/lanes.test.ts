@@ -4,7 +4,7 @@ import { BackupError } from '../../functions/core/errors.ts';
 import { runLanes, type LanesOptions } from '../../functions/core/transfer/lanes.ts';
 import { planParts } from '../../functions/core/transfer/part-plan.ts';
 import { createSlotPool } from '../../functions/core/transfer/slot-pool.ts';
-import { createMemorySource } from '../doubles/memory-source.ts';
+import { createMemoryFile } from '../doubles/memory-file.ts';
 import { checksumOf } from '../doubles/memory-store.ts';
 import { plainFile } from '../doubles/plain-scanner.ts';
 
@@ -27,7 +27,7 @@ function stage(
     sunk,
     done,
     options: {
-      source: createMemorySource(file, { before: async (start) => wait(start / partBytes) }),
+      source: createMemoryFile(file, { before: async (start) => wait(start / partBytes) }),
       parts: planParts(file.length, partBytes),
       pool: createSlotPool(lanes, partBytes),
       sink: async (part, bytes) => {
@@ -102,7 +102,7 @@ describe('runLanes', () => {
       const { options } = stage(file, { partBytes: 100, lanes: 4 });
       const failing: LanesOptions = {
         ...options,
-        source: createMemorySource(file, {
+        source: createMemoryFile(file, {
           before: async (start) => {
             if (where === 'source' && start === 2000) throw cause;
           },

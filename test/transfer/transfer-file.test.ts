@@ -2,7 +2,7 @@ import { BackupError } from '../../functions/core/errors.ts';
 import { createSlotPool } from '../../functions/core/transfer/slot-pool.ts';
 import { transferFile, type TransferOptions } from '../../functions/core/transfer/transfer-file.ts';
 import { UPLOAD_GONE } from '../../functions/core/transfer/upload-target.ts';
-import { createMemorySource } from '../doubles/memory-source.ts';
+import { createMemoryFile } from '../doubles/memory-file.ts';
 import { checksumOf, createMemoryStore, type MemoryStore } from '../doubles/memory-store.ts';
 import { plainFile } from '../doubles/plain-scanner.ts';
 import { QUICK } from '../doubles/policies.ts';
@@ -39,7 +39,7 @@ describe('transferFile', () => {
     const progress: number[] = [];
 
     const stored = await transferFile(
-      createMemorySource(big),
+      createMemoryFile(big),
       target,
       KEY,
       optionsWith({ onProgress: (bytes) => void progress.push(bytes) }),
@@ -55,7 +55,7 @@ describe('transferFile', () => {
   it('stores a small file by one put', async () => {
     const target = spoil(store, []);
 
-    const stored = await transferFile(createMemorySource(small), target, KEY, optionsWith(), signal);
+    const stored = await transferFile(createMemoryFile(small), target, KEY, optionsWith(), signal);
 
     expect(stored).toMatchObject({ bytes: small.length, parts: 1 });
     expect(target.calls).toEqual(['head', 'put', 'head']);
@@ -65,7 +65,7 @@ describe('transferFile', () => {
   it('sends a part again when other bytes arrived than were sent', async () => {
     const target = spoil(store, [{ verb: 'uploadPart', nth: 2, how: 'altered' }]);
 
-    await transferFile(createMemorySource(big), target, KEY, optionsWith(), signal);
+    await transferFile(createMemoryFile(big), target, KEY, optionsWith(), signal);
 
     expect(target.calls.filter((verb) => verb === 'uploadPart')).toHaveLength(4);
     expect(store.objects.get(KEY)?.equals(big)).toBe(true);
@@ -76,7 +76,7 @@ describe('transferFile', () => {
     ['complete is lost before it was done', { verb: 'complete', nth: 1, how: 'before' }],
   ] as const)('settles by asking when %s', async (_name, fault) => {
     const stored = await transferFile(
-      createMemorySource(big),
+      createMemoryFile(big),
       spoil(store, [fault]),
       KEY,
       optionsWith(),
@@ -91,7 +91,7 @@ describe('transferFile', () => {
   it('settles by asking when the answer to a put is lost', async () => {
     const target = spoil(store, [{ verb: 'put', nth: 1, how: 'after' }]);
 
-    expect(await transferFile(createMemorySource(small), target, KEY, optionsWith(), signal)).toMatchObject({
+    expect(await transferFile(createMemoryFile(small), target, KEY, optionsWith(), signal)).toMatchObject({
       bytes: small.length,
     });
   });
@@ -111,7 +111,7 @@ describe('transferFile', () => {
         ++heads < 4 ? undefined : target.head(key, headSignal),
     };
 
-    expect(await transferFile(createMemorySource(big), late, KEY, optionsWith(), signal)).toMatchObject({
+    expect(await transferFile(createMemoryFile(big), late, KEY, optionsWith(), signal)).toMatchObject({
       crc64: bigCrc,
     });
   });
@@ -121,7 +121,7 @@ describe('transferFile', () => {
       const target = spoil(store, [{ verb: 'uploadPart', nth: 3, how: 'before' }]);
 
       await expect(
-        transferFile(createMemorySource(big), target, KEY, optionsWith(), signal),
+        transferFile(createMemoryFile(big), target, KEY, optionsWith(), signal),
       ).rejects.toMatchObject({
         code: 'UPLOAD_FAILED',
       });
@@ -132,7 +132,7 @@ describe('transferFile', () => {
       const target = spoil(store, [{ verb: 'uploadPart', how: 'altered' }]);
 
       await expect(
-        transferFile(createMemorySource(big), target, KEY, optionsWith(), signal),
+        transferFile(createMemoryFile(big), target, KEY, optionsWith(), signal),
       ).rejects.toMatchObject({
         code: 'CHECKSUM_MISMATCH',
       });
@@ -150,7 +150,7 @@ describe('transferFile', () => {
         },
       });
 
-      await expect(transferFile(createMemorySource(file), store, KEY, options, signal)).rejects.toBe(refused);
+      await expect(transferFile(createMemoryFile(file), store, KEY, options, signal)).rejects.toBe(refused);
       expectNothingStored();
     });
 
@@ -158,7 +158,7 @@ describe('transferFile', () => {
       ['large', big],
       ['small', small],
     ])('the source of a %s file tells another checksum than its bytes have', async (_name, file) => {
-      const source = createMemorySource(file, { crc64: '7' });
+      const source = createMemoryFile(file, { crc64: '7' });
 
       await expect(transferFile(source, store, KEY, optionsWith(), signal)).rejects.toMatchObject({
         code: 'CHECKSUM_MISMATCH',
@@ -172,7 +172,7 @@ describe('transferFile', () => {
       const reason = new BackupError('DEADLINE_NEAR', 'finish in time');
       const options = optionsWith({ onProgress: () => stop.abort(reason) });
 
-      await expect(transferFile(createMemorySource(big), store, KEY, options, stop.signal)).rejects.toBe(
+      await expect(transferFile(createMemoryFile(big), store, KEY, options, stop.signal)).rejects.toBe(
         reason,
       );
       expectNothingStored();
@@ -182,7 +182,7 @@ describe('transferFile', () => {
       const denied = new BackupError('PERMISSION_DENIED', 'complete');
       const target = spoil(store, [{ verb: 'complete', how: 'before', error: denied }]);
 
-      await expect(transferFile(createMemorySource(big), target, KEY, optionsWith(), signal)).rejects.toBe(
+      await expect(transferFile(createMemoryFile(big), target, KEY, optionsWith(), signal)).rejects.toBe(
         denied,
       );
       expectNothingStored();
@@ -198,7 +198,7 @@ describe('transferFile', () => {
     ]);
     const options = optionsWith({ onLeftover: (error) => void leftovers.push(error) });
 
-    await expect(transferFile(createMemorySource(big), target, KEY, options, signal)).rejects.toBe(cause);
+    await expect(transferFile(createMemoryFile(big), target, KEY, options, signal)).rejects.toBe(cause);
     expect(leftovers).toHaveLength(1);
   });
 
@@ -206,7 +206,7 @@ describe('transferFile', () => {
     const target = spoil(store, [{ verb: 'complete', how: 'altered' }]);
 
     await expect(
-      transferFile(createMemorySource(big), target, KEY, optionsWith(), signal),
+      transferFile(createMemoryFile(big), target, KEY, optionsWith(), signal),
     ).rejects.toMatchObject({
       code: 'CHECKSUM_MISMATCH',
     });
@@ -219,7 +219,7 @@ describe('transferFile', () => {
     ]);
 
     await expect(
-      transferFile(createMemorySource(big), target, KEY, optionsWith(), signal),
+      transferFile(createMemoryFile(big), target, KEY, optionsWith(), signal),
     ).rejects.toMatchObject({
       code: 'CHECKSUM_MISMATCH',
     });
@@ -228,7 +228,7 @@ describe('transferFile', () => {
   it('asks for the checksum when complete does not tell it', async () => {
     const target = spoil(store, [{ verb: 'complete', how: 'no checksum' }]);
 
-    expect(await transferFile(createMemorySource(big), target, KEY, optionsWith(), signal)).toMatchObject({
+    expect(await transferFile(createMemoryFile(big), target, KEY, optionsWith(), signal)).toMatchObject({
       crc64: bigCrc,
     });
   });
@@ -240,7 +240,7 @@ describe('transferFile', () => {
       let observed = 0;
       const options = optionsWith({ observe: (bytes) => (observed += bytes.length) });
 
-      const stored = await transferFile(createMemorySource(big), target, KEY, options, signal);
+      const stored = await transferFile(createMemoryFile(big), target, KEY, options, signal);
 
       expect(stored).toEqual({ bytes: big.length, crc64: bigCrc, parts: 3, existed: true });
       expect(observed).toBe(big.length);
@@ -254,7 +254,7 @@ describe('transferFile', () => {
       store.objects.set(KEY, other);
 
       await expect(
-        transferFile(createMemorySource(big), store, KEY, optionsWith(), signal),
+        transferFile(createMemoryFile(big), store, KEY, optionsWith(), signal),
       ).rejects.toMatchObject({
         code: 'DESTINATION_CONFLICT',
       });
@@ -277,7 +277,7 @@ describe('transferFile', () => {
         },
       };
 
-      expect(await transferFile(createMemorySource(big), target, KEY, optionsWith(), signal)).toMatchObject({
+      expect(await transferFile(createMemoryFile(big), target, KEY, optionsWith(), signal)).toMatchObject({
         existed: true,
       });
       expect(store.unfinished()).toEqual([]);
