@@ -8,7 +8,7 @@ import { loadRdb, startRedis } from '../../emulator/redis/redis-process.ts';
 import { compareFingerprints, summaryOf } from '../../functions/core/proof/compare-fingerprints.ts';
 import type { Reply, ServerConnection } from '../../functions/core/proof/server-fingerprint.ts';
 import { fingerprintServer } from '../../functions/core/proof/server-fingerprint.ts';
-import { scan, FIXTURES, readTruth } from '../rdb/corpus.ts';
+import { FIXTURES, fileOf, readTruth, scan } from '../rdb/corpus.ts';
 
 const DATABASES = 256;
 
@@ -183,6 +183,60 @@ test('a file that was altered under a checksum that fits is told from what the s
     await fingerprintServer(connectionTo(client)),
   );
   expect(differences).toHaveLength(1);
+});
+
+describe('what redis-server 7.0 cannot hold, answered as a newer server or one with modules answers', () => {
+  const stats = 'expired_keys:0\r\n';
+  const key = Buffer.from('k');
+
+  /** A server with one key. */
+  function serverWith(replies: Readonly<Record<string, Reply>>): ServerConnection {
+    return {
+      call(_database, name, section) {
+        const reply =
+          name === 'INFO'
+            ? Buffer.from(section === 'stats' ? stats : 'db0:keys=1,expires=0')
+            : replies[String(name)];
+        return reply === undefined
+          ? Promise.reject(new Error(`ERR unknown command '${String(name)}'`))
+          : Promise.resolve(reply);
+      },
+    };
+  }
+
+  test('hash fields with expiries', async () => {
+    const ms = 4_102_444_800_005;
+    const expiry = Buffer.alloc(8);
+    expiry.writeBigInt64LE(BigInt(ms));
+    const none = Buffer.alloc(8, 0xff);
+    const file = fileOf('VALKEY080', [22, 1, 0x6b, 2, 1, 0x66, 1, 0x31], expiry, [1, 0x67, 1, 0x32], none);
+    const connection = serverWith({
+      SCAN: [Buffer.from('0'), [key]],
+      TYPE: Buffer.from('hash'),
+      PEXPIRETIME: -1,
+      HSCAN: [Buffer.from('0'), ['f', '1', 'g', '2', 'gone', '3'].map((part) => Buffer.from(part))],
+      HPEXPIRETIME: [ms, -1, -2],
+    });
+    expect(
+      compareFingerprints(summaryOf(scan(file).fingerprint), await fingerprintServer(connection)),
+    ).toEqual([]);
+  });
+
+  test('a value of a Tair module', async () => {
+    const value = [
+      0x81, 0xb5, 0xa8, 0xb1, 0x7b, 0x4b, 0x9b, 0x8c, 1, 2, 1, 5, 3, 0x61, 0x62, 0x63, 4, 0, 0, 0, 0, 0, 0,
+      0xf0, 0x3f, 0,
+    ];
+    const file = fileOf('REDIS0009', [7, 1, 0x6b], value);
+    const replies = { SCAN: [Buffer.from('0'), [key]], TYPE: Buffer.from('tairhash-'), PEXPIRETIME: -1 };
+    const dump = Buffer.from([7, ...value, ...Array<number>(10).fill(9)]);
+    const found = await fingerprintServer(serverWith({ ...replies, DUMP: dump }));
+    expect(compareFingerprints(summaryOf(scan(file).fingerprint), found)).toEqual([]);
+    expect(found.types).toEqual({ module: 1 });
+
+    const cut = serverWith({ ...replies, DUMP: dump.subarray(0, -1) });
+    await expect(fingerprintServer(cut)).rejects.toMatchObject({ code: 'SERVICE_ERROR' });
+  });
 });
 
 /** One connection for all databases: commands go out in order, each after the SELECT that it needs. */

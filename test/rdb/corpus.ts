@@ -39,7 +39,7 @@ export interface Truth {
   };
 }
 
-export interface LoadAtRealClock {
+interface LoadAtRealClock {
   readonly keysLoaded: number;
   readonly dbs: Readonly<Record<string, { readonly keys: number; readonly expires: number }>>;
 }

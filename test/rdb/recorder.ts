@@ -18,7 +18,7 @@ export interface RecordedKey {
   readonly groups?: readonly RecordedGroup[];
 }
 
-export interface RecordedGroup {
+interface RecordedGroup {
   readonly name: string;
   readonly lastDelivered: string;
   readonly pending: number;
@@ -208,13 +208,13 @@ function byFirst<Row extends readonly [Buffer, ...unknown[]]>(rows: readonly Row
 }
 
 /** Four bytes of length, big-endian, and the bytes. */
-export function framed(bytes: Buffer): Buffer {
+function framed(bytes: Buffer): Buffer {
   const length = Buffer.alloc(4);
   length.writeUInt32BE(bytes.length);
   return Buffer.concat([length, bytes]);
 }
 
-export function sha256(parts: readonly Buffer[]): string {
+function sha256(parts: readonly Buffer[]): string {
   const hash = createHash('sha256');
   for (const part of parts) hash.update(part);
   return hash.digest('hex');
