@@ -3,7 +3,6 @@
  * one that is installed, or one that is unpacked from the distribution's own package into a cache, without root.
  */
 import { execFile } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import {
   access,
   chmod,
@@ -18,6 +17,7 @@ import {
 } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { delimiter, join, resolve } from 'node:path';
+import { isNativeError } from 'node:util/types';
 
 const OLDEST_MAJOR_VERSION = 6;
 
@@ -58,22 +58,25 @@ async function checkNamed(named: string): Promise<string> {
 }
 
 async function findOnPath(searchPath: string): Promise<string | undefined> {
-  for (const folder of searchPath.split(delimiter).filter((folder) => folder !== '')) {
-    for (const name of ['redis-server', 'valkey-server']) {
-      const path = resolve(folder, name);
-      if (await isUsable(path)) return path;
-    }
-  }
+  for (const path of candidates(searchPath, ['redis-server', 'valkey-server']))
+    if (await isUsable(path)) return path;
   return undefined;
 }
 
+function candidates(searchPath: string, names: readonly string[]): readonly string[] {
+  const folders = searchPath.split(delimiter).filter((folder) => folder !== '');
+  return folders.flatMap((folder) => names.map((name) => resolve(folder, name)));
+}
+
 async function isUsable(path: string): Promise<boolean> {
-  try {
-    await access(path, constants.X_OK);
-  } catch {
-    return false;
-  }
-  return ((await majorVersion(path)) ?? 0) >= OLDEST_MAJOR_VERSION;
+  return (await isExecutable(path)) && ((await majorVersion(path)) ?? 0) >= OLDEST_MAJOR_VERSION;
+}
+
+async function isExecutable(path: string): Promise<boolean> {
+  return access(path, constants.X_OK).then(
+    () => true,
+    () => false,
+  );
 }
 
 /** The major number of `Redis server v=7.0.15 …`; undefined when it is no server, or does not answer. */
@@ -89,14 +92,15 @@ async function findInCache(environment: NodeJS.ProcessEnv): Promise<string> {
   const server = join(folder, 'redis-server');
   if (await isUsable(server)) return server;
 
-  if (process.platform !== 'linux' || !existsSync('/usr/bin/apt-get'))
+  const tools = await findTools(environment['PATH'] ?? '');
+  if (tools === undefined)
     throw new Error(`find redis-server: there is none on this machine; ${HOW_TO_GET_IT}`);
   try {
-    await fillCache(cache, folder);
+    await fillCache(tools, cache, folder);
   } catch (cause) {
     throw new Error(
       `find redis-server: there is none on this machine and unpacking the distribution's package into ${cache} failed ` +
-        `(${cause instanceof Error ? cause.message : 'unknown error'}); ${HOW_TO_GET_IT}`,
+        `(${isNativeError(cause) ? cause.message : 'unknown error'}); ${HOW_TO_GET_IT}`,
       { cause },
     );
   }
@@ -104,6 +108,24 @@ async function findInCache(environment: NodeJS.ProcessEnv): Promise<string> {
   throw new Error(
     `find redis-server: the distribution's server does not run or is older than 6.0; ${HOW_TO_GET_IT}`,
   );
+}
+
+/** Paths of what unpacks a package. */
+interface Tools {
+  readonly apt: string;
+  readonly dpkg: string;
+}
+
+async function findTools(searchPath: string): Promise<Tools | undefined> {
+  const found: (string | undefined)[] = [];
+  for (const name of ['apt-get', 'dpkg-deb']) {
+    const executable = await Promise.all(
+      candidates(searchPath, [name]).map(async (path) => ((await isExecutable(path)) ? [path] : [])),
+    );
+    found.push(executable.flat()[0]);
+  }
+  const [apt, dpkg] = found;
+  return apt === undefined || dpkg === undefined ? undefined : { apt, dpkg };
 }
 
 function cacheFolder(environment: NodeJS.ProcessEnv): string {
@@ -119,17 +141,17 @@ function cacheFolder(environment: NodeJS.ProcessEnv): string {
  * Fills a folder of its own and renames it when all is there: whoever comes second finds the name taken, which is
  * as good, and a process that dies half-way leaves nothing that looks complete.
  */
-async function fillCache(cache: string, folder: string): Promise<void> {
+async function fillCache(tools: Tools, cache: string, folder: string): Promise<void> {
   await mkdir(cache, { recursive: true });
   await removeAbandoned(cache);
   const partial = join(cache, `partial-${process.pid}-${process.hrtime.bigint().toString(36)}`);
   await mkdir(partial);
   try {
     try {
-      await unpackServer(partial);
+      await unpackServer(tools, partial);
     } catch (error) {
       if (process.getuid?.() !== 0) throw error;
-      await installServer(partial);
+      await installServer(tools, partial);
     }
     await moveIntoPlace(partial, folder);
   } finally {
@@ -138,17 +160,18 @@ async function fillCache(cache: string, folder: string): Promise<void> {
 }
 
 async function moveIntoPlace(partial: string, folder: string): Promise<void> {
-  try {
-    await rename(partial, folder);
-    return;
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    if (code !== 'ENOTEMPTY' && code !== 'EEXIST') throw error;
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await rename(partial, folder);
+      return;
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if ((code !== 'ENOTEMPTY' && code !== 'EEXIST') || attempt === 3) throw error;
+    }
+    if (await isUsable(join(folder, 'redis-server'))) return;
+    // What stands there does not run, after an upgrade of the machine for instance.
+    await rm(folder, { recursive: true, force: true });
   }
-  if (await isUsable(join(folder, 'redis-server'))) return;
-  // What stands there does not run, after an upgrade of the machine for instance.
-  await rm(folder, { recursive: true, force: true });
-  await rename(partial, folder);
 }
 
 async function removeAbandoned(cache: string): Promise<void> {
@@ -166,7 +189,7 @@ async function removeAbandoned(cache: string): Promise<void> {
  * redis-check-rdb: one program that looks at the name it is called by. The package redis-server is left alone
  * because installing it starts a service.
  */
-async function unpackServer(folder: string): Promise<void> {
+async function unpackServer(tools: Tools, folder: string): Promise<void> {
   const apt = join(folder, 'apt');
   for (const name of ['lists/partial', 'archives/partial']) await mkdir(join(apt, name), { recursive: true });
   // An empty list of installed packages makes apt fetch all libraries, so that none is missing.
@@ -174,15 +197,15 @@ async function unpackServer(folder: string): Promise<void> {
   await writeFile(join(apt, 'apt.conf'), aptConfiguration(apt));
 
   // One broken third-party source makes this fail although ours are fine; the download tells.
-  await runApt(['-c', join(apt, 'apt.conf'), 'update'], UPDATE_TIMEOUT_MS).catch(() => undefined);
+  await runApt(tools, ['-c', join(apt, 'apt.conf'), 'update'], UPDATE_TIMEOUT_MS).catch(() => undefined);
   const install = ['install', '--download-only', '--yes', '--no-install-recommends', 'redis-tools'];
-  await runApt(['-c', join(apt, 'apt.conf'), ...install], DOWNLOAD_TIMEOUT_MS);
+  await runApt(tools, ['-c', join(apt, 'apt.conf'), ...install], DOWNLOAD_TIMEOUT_MS);
 
   const root = join(folder, 'root');
   for (const file of await readdir(join(apt, 'archives'))) {
     // The C library must be the one that the machine's own loader belongs to.
     if (!file.endsWith('.deb') || /^(libc6|libc-bin|libcrypt1)_/.test(file)) continue;
-    await run('dpkg-deb', ['--extract', join(apt, 'archives', file), root], UNPACK_TIMEOUT_MS);
+    await run(tools.dpkg, ['--extract', join(apt, 'archives', file), root], UNPACK_TIMEOUT_MS);
   }
   await rm(apt, { recursive: true, force: true });
   await rm(join(root, 'usr/share'), { recursive: true, force: true });
@@ -232,15 +255,15 @@ async function libraryFolders(root: string): Promise<readonly string[]> {
 }
 
 /** The last resort of a root user: apt itself. The binary is then reached under the name that makes it a server. */
-async function installServer(folder: string): Promise<void> {
-  await runApt(['update'], UPDATE_TIMEOUT_MS).catch(() => undefined);
-  await runApt(['install', '--yes', '--no-install-recommends', 'redis-tools'], DOWNLOAD_TIMEOUT_MS);
+async function installServer(tools: Tools, folder: string): Promise<void> {
+  await runApt(tools, ['update'], UPDATE_TIMEOUT_MS).catch(() => undefined);
+  await runApt(tools, ['install', '--yes', '--no-install-recommends', 'redis-tools'], DOWNLOAD_TIMEOUT_MS);
   await rm(join(folder, 'redis-server'), { force: true });
   await symlink('/usr/bin/redis-check-rdb', join(folder, 'redis-server'));
 }
 
-async function runApt(args: readonly string[], timeoutMs: number): Promise<string> {
-  return run('apt-get', ['--quiet', '--quiet', ...args], timeoutMs);
+async function runApt(tools: Tools, args: readonly string[], timeoutMs: number): Promise<string> {
+  return run(tools.apt, ['--quiet', '--quiet', ...args], timeoutMs);
 }
 
 /** Standard output; rejects with the command's last words. */

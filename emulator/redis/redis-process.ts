@@ -8,6 +8,7 @@ import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { isNativeError } from 'node:util/types';
 import { Redis } from 'ioredis';
 import { findRedisServer } from './find-redis-server.ts';
 
@@ -71,7 +72,7 @@ export async function loadRdb(file: string): Promise<RedisProcess> {
     return { ...server, stop };
   } catch (cause) {
     await rm(folder, { recursive: true, force: true });
-    throw new Error(`load ${file}: ${cause instanceof Error ? cause.message : 'unknown error'}`, { cause });
+    throw new Error(`load ${file}: ${isNativeError(cause) ? cause.message : 'unknown error'}`, { cause });
   }
 }
 

@@ -2,6 +2,7 @@
 import { randomInt } from 'node:crypto';
 import { join } from 'node:path';
 import { stat } from 'node:fs/promises';
+import { isNativeError } from 'node:util/types';
 import type { Clock } from '../clock.ts';
 import type { BackupSet, BackupStore, ShardBackup } from './backup-set.ts';
 import type { Instance, Snapshot } from './instance.ts';
@@ -234,7 +235,7 @@ async function snapshot(
   try {
     return await instance.snapshot(shard, path);
   } catch (error) {
-    const reason = error instanceof Error ? error.message : 'unknown error';
+    const reason = isNativeError(error) ? error.message : 'unknown error';
     process.stderr.write(`emulator: backup of ${instance.id}, shard ${shard}: ${reason}\n`);
     return undefined;
   }

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { findRedisServer } from '../../../emulator/redis/find-redis-server.ts';
@@ -15,8 +15,11 @@ afterEach(async () => {
 });
 
 async function writeServer(name: string, versionLine: string): Promise<string> {
-  const path = join(folder, name);
-  await writeFile(path, `#!/bin/sh\necho '${versionLine}'\n`);
+  return writeScript(join(folder, name), `echo '${versionLine}'`);
+}
+
+async function writeScript(path: string, line: string): Promise<string> {
+  await writeFile(path, `#!/bin/sh\nPATH=/usr/bin:/bin\n${line}\n`);
   await chmod(path, 0o755);
   return path;
 }
@@ -61,14 +64,61 @@ it('passes over a server on the PATH that is too old', async () => {
 
 it('uses what the cache holds when nothing is installed', async () => {
   const cache = join(folder, 'redis-server', `${process.platform}-${process.arch}`);
-  execFileSync('mkdir', ['-p', cache]);
+  await mkdir(cache, { recursive: true });
   await writeServer(`redis-server/${process.platform}-${process.arch}/redis-server`, 'Redis server v=7.0.15');
   expect(await findRedisServer({ PATH: '', TAIRLIFT_CACHE: folder })).toBe(join(cache, 'redis-server'));
 });
 
-it('says in one sentence how to get a server when the cache cannot be filled', async () => {
-  const file = join(folder, 'not-a-folder');
-  await writeFile(file, '');
-  const finding = findRedisServer({ PATH: '', TAIRLIFT_CACHE: file });
+it('says in one sentence how to get a server where there is neither one nor a package manager', async () => {
+  const finding = findRedisServer({ PATH: folder, TAIRLIFT_CACHE: folder });
   await expect(finding).rejects.toThrow(/brew install redis.*apt-get install redis-server.*REDIS_SERVER/);
+});
+
+describe('with a package manager', () => {
+  /** Stand-ins that leave a package where apt would, and unpack a server where dpkg would. */
+  async function writeTools(apt: string): Promise<NodeJS.ProcessEnv> {
+    const tools = join(folder, 'bin');
+    await mkdir(tools);
+    await writeScript(join(tools, 'apt-get'), apt);
+    await writeScript(
+      join(tools, 'dpkg-deb'),
+      `mkdir -p "$3/usr/bin" && cp '${await writeServer('packed', 'Redis server v=7.0.15')}' "$3/usr/bin/redis-check-rdb"`,
+    );
+    return { PATH: tools, TAIRLIFT_CACHE: join(folder, 'cache') };
+  }
+
+  /** `apt-get --quiet --quiet -c <configuration> …` */
+  const DOWNLOAD = `sleep 0.1; touch "$(dirname "$4")/archives/redis-tools_7.deb"`;
+
+  it('fills the cache once for all who ask at the same time, and leaves nothing else in it', async () => {
+    const environment = await writeTools(DOWNLOAD);
+    const found = await Promise.all([1, 2, 3, 4].map(async () => findRedisServer(environment)));
+    expect(new Set(found).size).toBe(1);
+    expect(await findRedisServer({ ...environment, PATH: '' })).toBe(found[0]);
+    expect(await readdir(join(folder, 'cache', 'redis-server'))).toEqual([
+      `${process.platform}-${process.arch}`,
+    ]);
+  });
+
+  it('replaces a cached server that does not run any more', async () => {
+    const environment = await writeTools(DOWNLOAD);
+    const server = await findRedisServer(environment);
+    await writeScript(server, 'exit 127');
+    expect(await findRedisServer(environment)).toBe(server);
+    expect(execFileSync(server, ['--version'], { encoding: 'utf8' })).toContain('v=7.0.15');
+  });
+
+  it('says why it could not use it, how to get a server otherwise, and leaves nothing behind', async () => {
+    const environment = await writeTools('echo "E: Unable to locate package redis-tools" >&2; exit 100');
+    await expect(findRedisServer(environment)).rejects.toThrow(
+      /Unable to locate package redis-tools.*brew install/,
+    );
+    expect(await readdir(join(folder, 'cache', 'redis-server'))).toEqual([]);
+  });
+
+  it('says so when the cache cannot be written', async () => {
+    const environment = await writeTools(DOWNLOAD);
+    await writeFile(join(folder, 'cache'), '');
+    await expect(findRedisServer(environment)).rejects.toThrow(/ENOTDIR.*brew install/);
+  });
 });
