@@ -99,8 +99,13 @@ async function run(
     );
     say('\nthe bucket:');
     const objects: [string, string][] = [];
-    for await (const entry of store.list('', signal)) objects.push([entry.key, size(entry.bytes)]);
+    let records = 0;
+    for await (const entry of store.list('', signal)) {
+      if (entry.key.includes('/instances/')) records++;
+      else objects.push([entry.key, size(entry.bytes)]);
+    }
     say(table(['OBJECT', 'SIZE'], objects));
+    say(`and ${records} records of the run's steps`);
     return summary;
   } finally {
     following.end();

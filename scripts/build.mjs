@@ -27,7 +27,9 @@ for (const [name, entry] of Object.entries(ENTRIES)) {
     platform: 'node',
     target: 'node20',
     format: 'cjs',
-    minifySyntax: true,
+    // Half the size, a shorter cold start; names stay, because errors are told apart and read by them.
+    minify: true,
+    keepNames: true,
     sourcemap: 'linked',
     sourcesContent: false,
     metafile: true,

@@ -143,7 +143,7 @@ export function describe(error: unknown): string {
  */
 export function redact(text: string): string {
   return text
-    .replaceAll(/(https?:\/\/[^\s"'<>?]+)\?[^\s"'<>]*/gi, '$1?<redacted>')
+    .replaceAll(/(https?:\/\/[^\s"'<>?]+)\?[^\s"'<>]+/gi, '$1?<redacted>')
     .replaceAll(/\b(STS|LTAI|TMP)[.\w-]{12,}/g, '$1<redacted>')
     .replaceAll(
       /\b(signature|security-?token|x-acs-security-token|authorization|accesskey(?:id|secret)|ossaccesskeyid|password)(["']?\s*[=:]\s*["']?)[^\s"'&,}]+/gi,

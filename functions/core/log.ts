@@ -11,10 +11,14 @@ export interface Log {
   with(fields: LogFields): Log;
 }
 
+/** Fixes the order of the members that every line has. */
+const HEAD = { at: '', level: '', message: '' };
+
 /** @param write gets each finished line, without the line end */
 export function createLog(write: (line: string) => void, fields: LogFields = {}): Log {
   const emit = (level: string, message: string, more: LogFields = {}): void => {
-    const entry = { at: new Date().toISOString(), level, message, ...fields, ...more };
+    // Fields come last in the line and can never stand in for its time, severity or text.
+    const entry = { ...HEAD, ...fields, ...more, at: new Date().toISOString(), level, message };
     write(
       redact(
         JSON.stringify(entry, (_key, value: unknown) =>

@@ -86,7 +86,7 @@ export async function uploadBackup(
     plan: request.plan,
     instance: request.instance,
     backup: request.backup,
-    files,
+    files: request.instance.architecture === 'cluster' ? files : files.map(withoutSlotRanges),
     level: levelOf(files),
     durationMs: Date.now() - startedAtMs,
     tool: TOOL,
@@ -245,6 +245,11 @@ function toManifestFile(
     parts: stored.parts,
     rdb: { version, verdict, databases: { ...databases }, keys, expires, types: { ...types }, slots, digest },
   };
+}
+
+/** Which slots hold keys tells something of a cluster's shard only, and would be most of any other manifest. */
+function withoutSlotRanges(file: ManifestFile): ManifestFile {
+  return { ...file, rdb: { ...file.rdb, slots: { seen: file.rdb.slots.seen } } };
 }
 
 /** OSS has agreed with every checksum by now; `parsed` needs a file that carries one of its own, and that it holds. */

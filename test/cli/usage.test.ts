@@ -26,7 +26,7 @@ describe('the command line', () => {
 
   it.each([
     ['an unknown command', ['bakcup'], 'Did you mean backup?'],
-    ['an unknown option', ['list', '--plann', 'x'], 'Did you mean --plan?'],
+    ['an unknown option', ['list', '--plann', 'x'], 'Did you mean one of --plan, --plans?'],
     ['a missing argument', ['inspect'], "missing required argument 'file'"],
     ['a number that is none', ['list', '--limit', 'many'], '"many" is not a whole number above 0'],
     ['no plan to back up', ['backup'], "required option '--plan <name>' not specified"],

@@ -36,8 +36,8 @@ const fileSchema = z.strictObject({
     expires: count,
     /** By logical type. */
     types: z.record(z.string(), z.strictObject({ keys: count, bytes: count })),
-    /** Of database 0: how many cluster slots hold keys, and which. */
-    slots: z.strictObject({ seen: count, ranges: z.string() }),
+    /** Of database 0: how many cluster slots hold keys and, of a cluster's shard, which (`0-5460,5470`). */
+    slots: z.strictObject({ seen: count, ranges: z.string().optional() }),
     digest: z.string(),
   }),
 });

@@ -1,0 +1,59 @@
+import {
+  asBackupError,
+  BackupError,
+  describe as describeError,
+  redact,
+  toErrorRecord,
+} from '../../functions/core/errors.ts';
+
+describe('redact', () => {
+  it.each([
+    [
+      'a signed URL',
+      'GET https://b.oss.aliyuncs.com/a.rdb?Expires=1&Signature=abc failed',
+      'GET https://b.oss.aliyuncs.com/a.rdb?<redacted> failed',
+    ],
+    ['a session key id', 'key STS.NTabcdefghijklmnop', 'key STS<redacted>'],
+    ['an access key id', 'LTAI5tAbcdefghijklmnop', 'LTAI<redacted>'],
+    ['a token in JSON', '{"SecurityToken":"CAIS+x/y=="}', '{"SecurityToken":"<redacted>"}'],
+    ['an authorization header', 'Authorization: OSS4-HMAC-SHA256', 'Authorization: <redacted>'],
+  ])('takes out %s', (_name, text, expected) => {
+    expect(redact(text)).toBe(expected);
+  });
+
+  it('changes nothing when it is applied again', () => {
+    const once = redact('https://h/a?b=c LTAI5tAbcdefghijklmnop signature=xyz');
+    expect(redact(once)).toBe(once);
+  });
+
+  it('leaves instance ids, keys and paths alone', () => {
+    const text =
+      'Backup_r-bp1abc/2026-11-20/20261120T180000Z-nightly/hins1_data_20261121020000.rdb at byte 10485760';
+    expect(redact(text)).toBe(text);
+  });
+});
+
+describe('error records', () => {
+  it('tell the chain of causes once, without secrets', () => {
+    const cause = new Error('connect https://h/a?Signature=s');
+    const error = new BackupError('UPLOAD_FAILED', 'upload part 3', {
+      cause,
+      retryable: true,
+      hint: 'try again',
+      details: { part: 3 },
+    });
+    expect(toErrorRecord(error)).toEqual({
+      code: 'UPLOAD_FAILED',
+      message: 'upload part 3: connect https://h/a?<redacted>',
+      retryable: true,
+      details: { part: 3 },
+      hint: 'try again',
+    });
+  });
+
+  it('call anything unknown a defect, and keep it as the cause', () => {
+    const thrown = new TypeError('x is not a function');
+    expect(asBackupError(thrown)).toMatchObject({ code: 'INTERNAL', cause: thrown });
+    expect(describeError({ odd: 1 })).toBe('{"odd":1}');
+  });
+});
