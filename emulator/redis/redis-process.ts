@@ -65,7 +65,7 @@ export async function loadRdb(file: string): Promise<RedisProcess> {
       await rm(folder, { recursive: true, force: true });
     };
     // A server that does not find its file starts empty, and content.
-    if (!server.log().some((line) => line.includes('DB loaded from'))) {
+    if (!server.log().some((line) => /DB loaded from|Done loading RDB/.test(line))) {
       await stop();
       throw new Error(`the server started without reading the file's ${size} bytes`);
     }
