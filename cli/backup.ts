@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Command } from 'commander';
 import { systemClock } from '../functions/core/clock.ts';
-import { composeCloud, type Cloud } from '../functions/core/compose.ts';
+import { composeCloud, composeFunctions, type Cloud, type FunctionsFor } from '../functions/core/compose.ts';
 import { planNamed, readEnvironment, type Plan } from '../functions/core/config.ts';
 import { BackupError } from '../functions/core/errors.ts';
 import { createInProcessInvoker } from '../functions/core/in-process-invoker.ts';
@@ -51,12 +51,20 @@ export function backupCommand({ signal, finish }: Invocation): Command {
       const environment = readEnvironment(process.env);
       const plan = planNamed(await loadPlans(options, environment), options.plan);
       const request = toRequest(options);
-      const cloud = composeCloud(environment, platformOf(process.env));
+      const platform = platformOf(process.env);
+      const cloud = composeCloud(environment, platform);
       if (!request.dryRun) note(`run ${request.runId}`);
       const summary =
         options.function === undefined
           ? await runHere(request, plan, cloud, signal)
-          : await runDeployed(options.function, request, plan, cloud, signal);
+          : await runDeployed(
+              options.function,
+              request,
+              plan,
+              cloud,
+              composeFunctions(environment, platform),
+              signal,
+            );
       if (options.json === true) printJson(summary);
       else print(showSummary(summary));
       finish(exitCode(summary));
@@ -175,9 +183,10 @@ async function runDeployed(
   request: RunRequest,
   plan: Plan,
   cloud: Cloud,
+  functionsFor: FunctionsFor,
   signal: AbortSignal,
 ): Promise<Summary> {
-  const functions = cloud.functionsFor(name);
+  const functions = functionsFor(name);
   const store = cloud.storeFor(plan.destination);
   const event = Buffer.from(JSON.stringify(toEvent(request)));
   if (request.dryRun) return JSON.parse((await functions.call(name, event, signal)).toString()) as Summary; // a dry run leaves nothing in the bucket

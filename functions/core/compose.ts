@@ -31,16 +31,13 @@ export interface Cloud {
   storeFor(destination: Destination): OssStore;
   /** The instances of an account: the caller's own, or the one whose role is named. */
   sourceFor(account: Account | undefined): Source;
-  /** For a function of this name; `service/function` is one of the older generation. */
-  functionsFor(name: string): FunctionClient;
   /** For downloads. */
   readonly http: HttpClient;
 }
 
 export function composeCloud(environment: Environment, platform: Platform = {}): Cloud {
   const { endpoints } = environment;
-  const credentials =
-    platform.credentials === undefined ? chainedCredentials() : fixedCredentials(platform.credentials);
+  const credentials = ownCredentials(platform);
   const accounts = new Map<string, Source>();
 
   return {
@@ -66,17 +63,28 @@ export function composeCloud(environment: Environment, platform: Platform = {}):
       accounts.set(id, source);
       return source;
     },
-
-    functionsFor: (name) => {
-      const options = {
-        credentials,
-        accountId: required(platform.accountId, 'account id', 'FC_ACCOUNT_ID'),
-        region: required(platform.region, 'region', 'FC_REGION'),
-        endpoint: endpoints.fc,
-      };
-      return name.includes('/') ? createFc2Functions(options) : createFc3Functions(options);
-    },
   };
+}
+
+/** A client for a function of this name; `service/function` is one of the older generation. */
+export type FunctionsFor = (name: string) => FunctionClient;
+
+/** Apart from the rest, so that functions that invoke no other do not carry the clients for it. */
+export function composeFunctions(environment: Environment, platform: Platform): FunctionsFor {
+  const credentials = ownCredentials(platform);
+  return (name) => {
+    const options = {
+      credentials,
+      accountId: required(platform.accountId, 'account id', 'FC_ACCOUNT_ID'),
+      region: required(platform.region, 'region', 'FC_REGION'),
+      endpoint: environment.endpoints.fc,
+    };
+    return name.includes('/') ? createFc2Functions(options) : createFc3Functions(options);
+  };
+}
+
+function ownCredentials(platform: Platform): CredentialsProvider {
+  return platform.credentials === undefined ? chainedCredentials() : fixedCredentials(platform.credentials);
 }
 
 function credentialsOf(

@@ -5,7 +5,7 @@
  */
 import { distance } from 'fastest-levenshtein';
 import { LineCounter, parseDocument } from 'yaml';
-import { z } from 'zod';
+import * as z from 'zod';
 import { BackupError } from './errors.ts';
 
 /** At most this many errors, or this share of the selected instances, before no new instance is started. */

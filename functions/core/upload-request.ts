@@ -1,5 +1,5 @@
 /** What the orchestrator asks of the uploader, and what the uploader leaves behind. Both sides read it from here. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { BackupError, type ErrorRecord } from './errors.ts';
 
 const uploadRequestSchema = z.strictObject({

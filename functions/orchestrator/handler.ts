@@ -5,7 +5,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { systemClock } from '../core/clock.ts';
-import { composeCloud, type Cloud } from '../core/compose.ts';
+import { composeCloud, composeFunctions, type Cloud, type FunctionsFor } from '../core/compose.ts';
 import { planNamed, readEnvironment, readPlans, type Environment, type Plan } from '../core/config.ts';
 import { BackupError, asBackupError, describe } from '../core/errors.ts';
 import { platformOf, type FunctionContext } from '../core/function-context.ts';
@@ -28,8 +28,10 @@ export async function handler(event: Buffer, context: FunctionContext): Promise<
     const request = parseEvent(event, enteredAtMs);
     const environment = readEnvironment(process.env);
     const plan = planNamed(await loadPlans(environment), request.plan);
-    const cloud = composeCloud(environment, platformOf(context));
-    const parts = composeParts(plan, environment, cloud, context, log);
+    const platform = platformOf(context);
+    const cloud = composeCloud(environment, platform);
+    const functionsFor = composeFunctions(environment, platform);
+    const parts = composeParts(plan, environment, cloud, functionsFor, context, log);
     const deadlineMs = enteredAtMs + context.function.timeout * 1000;
     const result = await orchestrate({ ...request, plan, deadlineMs }, parts, new AbortController().signal);
     if (result.status === 'partial' || result.status === 'failed') throw toRunError(result);
@@ -51,6 +53,7 @@ function composeParts(
   plan: Plan,
   environment: Environment,
   cloud: Cloud,
+  functionsFor: FunctionsFor,
   context: FunctionContext,
   log: OrchestratorParts['log'],
 ): OrchestratorParts {
@@ -65,9 +68,9 @@ function composeParts(
   return {
     sourceFor: (account) => cloud.sourceFor(account),
     store: cloud.storeFor(plan.destination),
-    invoker: createFunctionInvoker(cloud.functionsFor(uploader), uploader),
+    invoker: createFunctionInvoker(functionsFor(uploader), uploader),
     invokeSelf: async (handOver, taskId, signal) => {
-      await cloud.functionsFor(self).start(self, encodeEvent(handOver), taskId, signal);
+      await functionsFor(self).start(self, encodeEvent(handOver), taskId, signal);
     },
     uploaderLimitMs: UPLOADER_LIMIT_MS,
     clock: systemClock,

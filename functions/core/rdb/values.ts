@@ -36,35 +36,35 @@ export function* readValue(context: ValueContext, type: number, dialect: Dialect
     case TYPE.hashWithExpiry:
       return yield* readHashWithExpiry(context, true);
     case TYPE.listZiplist:
-      return listOf(context, yield* held(context, ziplist, 'a ziplist of a list'));
+      return refuseNone(sayList(context, yield* held(context, ziplist, 'a ziplist of a list')));
     case TYPE.listQuicklist:
       return yield* readQuicklist(context);
     case TYPE.listQuicklist2:
       return yield* readQuicklist2(context);
     case TYPE.setIntset:
-      return setOf(context, yield* held(context, context.intset, 'the integers of a set'));
+      return saySet(context, yield* held(context, context.intset, 'the integers of a set'));
     case TYPE.setListpack:
-      return setOf(context, yield* held(context, listpack, 'the listpack of a set'));
+      return saySet(context, yield* held(context, listpack, 'the listpack of a set'));
     case TYPE.zsetZiplist:
-      return sortedSetOf(context, yield* held(context, ziplist, 'the ziplist of a sorted set'));
+      return saySortedSet(context, yield* held(context, ziplist, 'the ziplist of a sorted set'));
     case TYPE.zsetListpack:
-      return sortedSetOf(context, yield* held(context, listpack, 'the listpack of a sorted set'));
+      return saySortedSet(context, yield* held(context, listpack, 'the listpack of a sorted set'));
     case TYPE.hashZipmap:
-      return hashOf(context, yield* held(context, context.zipmap, 'the zipmap of a hash'));
+      return sayHash(context, yield* held(context, context.zipmap, 'the zipmap of a hash'));
     case TYPE.hashZiplist:
-      return hashOf(context, yield* held(context, ziplist, 'the ziplist of a hash'));
+      return sayHash(context, yield* held(context, ziplist, 'the ziplist of a hash'));
     case TYPE.hashListpack:
-      return hashOf(context, yield* held(context, listpack, 'the listpack of a hash'));
+      return sayHash(context, yield* held(context, listpack, 'the listpack of a hash'));
     case TYPE.hashListpackExpiry:
       input.begin('the smallest field expiry of a hash');
       yield* input.take(8);
       input.position += 8;
-      return hashWithExpiryOf(
+      return sayHashWithExpiry(
         context,
         yield* held(context, listpack, 'the listpack of a hash with field expiries'),
       );
     case TYPE.hashListpackExpiryPreview:
-      return hashWithExpiryOf(
+      return sayHashWithExpiry(
         context,
         yield* held(context, listpack, 'the listpack of a hash with field expiries'),
       );
@@ -198,9 +198,14 @@ function* readHashWithExpiry(context: ValueContext, hasSmallest: boolean): Parse
   }
 }
 
+/** Some servers have saved empty nodes, and all skip them; a list of nothing else is refused. */
 function* readQuicklist(context: ValueContext): Parse<void> {
+  let elements = 0;
   let left = yield* count(context.input, 'the nodes of a list');
-  for (; left > 0; left--) listOf(context, yield* held(context, context.ziplist, 'a ziplist of a list'));
+  for (; left > 0; left--) {
+    elements += sayList(context, yield* held(context, context.ziplist, 'a ziplist of a list'));
+  }
+  refuseNone(elements);
 }
 
 const NODE_PLAIN = 1;
@@ -208,15 +213,21 @@ const NODE_PACKED = 2;
 
 function* readQuicklist2(context: ValueContext): Parse<void> {
   const { input } = context;
+  let elements = 0;
   let left = yield* count(input, 'the nodes of a list');
   for (; left > 0; left--) {
     input.begin('a node of a list');
     const container = yield* input.length();
-    if (container === NODE_PACKED)
-      listOf(context, yield* held(context, context.listpack, 'a listpack of a list'));
-    else if (container === NODE_PLAIN) yield* readPlainNode(context);
-    else corrupt(`a list node of the unknown kind ${container}`);
+    if (container === NODE_PACKED) {
+      elements += sayList(context, yield* held(context, context.listpack, 'a listpack of a list'));
+    } else if (container === NODE_PLAIN) {
+      yield* readPlainNode(context);
+      elements++;
+    } else {
+      corrupt(`a list node of the unknown kind ${container}`);
+    }
   }
+  refuseNone(elements);
 }
 
 /** A single large element. An empty one is never alone in a node. */
@@ -230,19 +241,21 @@ function* readPlainNode({ texts, digest }: ValueContext): Parse<void> {
 function* count(input: Input, what: string): Parse<number> {
   input.begin(`the length of ${what}`);
   const length = yield* input.length();
-  if (length === 0) corrupt('a key without any element, which no server saves');
+  refuseNone(length);
   return length;
 }
 
-function listOf({ digest }: ValueContext, entries: Entries): void {
-  refuseEmpty(entries);
-  do {
+/** Returns how many elements there were. */
+function sayList({ digest }: ValueContext, entries: Entries): number {
+  let elements = 0;
+  for (; entries.next(); elements++) {
     entries.asText();
     digest.text(entries.bytes, entries.start, entries.end);
-  } while (entries.next());
+  }
+  return elements;
 }
 
-function setOf(context: ValueContext, entries: Entries): void {
+function saySet(context: ValueContext, entries: Entries): void {
   const { digest } = context;
   refuseEmpty(entries);
   do {
@@ -254,7 +267,7 @@ function setOf(context: ValueContext, entries: Entries): void {
   } while (entries.next());
 }
 
-function hashOf(context: ValueContext, entries: Entries): void {
+function sayHash(context: ValueContext, entries: Entries): void {
   const { digest } = context;
   refuseEmpty(entries);
   do {
@@ -269,7 +282,7 @@ function hashOf(context: ValueContext, entries: Entries): void {
   } while (entries.next());
 }
 
-function sortedSetOf(context: ValueContext, entries: Entries): void {
+function saySortedSet(context: ValueContext, entries: Entries): void {
   const { digest } = context;
   refuseEmpty(entries);
   do {
@@ -285,7 +298,7 @@ function sortedSetOf(context: ValueContext, entries: Entries): void {
 }
 
 /** Triples of field, value and expiry, soonest first, 0 for none and then last. */
-function hashWithExpiryOf(context: ValueContext, entries: Entries): void {
+function sayHashWithExpiry(context: ValueContext, entries: Entries): void {
   const { digest } = context;
   refuseEmpty(entries);
   let last = 0;
@@ -317,7 +330,11 @@ function sayFieldExpiry({ digest }: ValueContext, expiry: number): void {
 }
 
 function refuseEmpty(entries: Entries): void {
-  if (!entries.next()) corrupt('a key without any element, which no server saves');
+  if (!entries.next()) refuseNone(0);
+}
+
+function refuseNone(elements: number): void {
+  if (elements === 0) corrupt('a key without any element, which no server saves');
 }
 
 function refuseRepetition({ digest, seen }: ValueContext): void {

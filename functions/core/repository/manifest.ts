@@ -1,5 +1,5 @@
 /** The JSON that makes a backup exist: written last, never rewritten. Version 1. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { BackupError } from '../errors.ts';
 
 export const MANIFEST_VERSION = 1;
