@@ -156,6 +156,30 @@ test('a problem tells where, what, why and at which key', () => {
   });
 });
 
+describe('an empty node of a list', () => {
+  const empty = [11, 11, 0, 0, 0, 10, 0, 0, 0, 0, 0, 0xff];
+  const full = [14, 14, 0, 0, 0, 10, 0, 0, 0, 1, 0, 0, 1, 0x61, 0xff];
+  const emptyListpack = [2, 7, 7, 0, 0, 0, 0, 0, 0xff];
+
+  test('is skipped, as servers skip it', () => {
+    full[0] = full.length - 1;
+    full[1] = full.length - 1;
+    const one = scan(fileOf('REDIS0009', [14, 1, 0x6b, 1], full));
+    const both = scan(fileOf('REDIS0009', [14, 1, 0x6b, 2], empty, full));
+    expect(one.verdict).toBe('sound');
+    expect(both.verdict).toBe('sound');
+    expect(both.fingerprint.digest).toBe(one.fingerprint.digest);
+  });
+
+  test.each([
+    ['ziplists', fileOf('REDIS0009', [14, 1, 0x6b, 1], empty)],
+    ['listpacks', fileOf('REDIS0010', [18, 1, 0x6b, 1], emptyListpack)],
+    ['plain nodes', fileOf('REDIS0010', [18, 1, 0x6b, 1, 1, 0])],
+  ])('is refused where there is nothing else: %s', (_what, file) => {
+    expect(scan(file)).toMatchObject({ verdict: 'corrupt', problem: { key: 'k' } });
+  });
+});
+
 describe('values larger than any buffer', () => {
   const size = 5_000_000;
   const big = Buffer.alloc(size, 'abc');
