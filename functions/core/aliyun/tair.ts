@@ -5,7 +5,7 @@
  */
 import KvStore, * as kvstore from '@alicloud/r-kvstore20150101';
 import { $OpenApiUtil, OpenApiUtil } from '@alicloud/openapi-core';
-import { BackupError, asBackupError, describe, redact } from '../errors.ts';
+import { BackupError, asBackupError, describe } from '../errors.ts';
 import type {
   BackupJob,
   Instance,
@@ -17,14 +17,7 @@ import type {
 } from '../source/source.ts';
 import { PATIENT, retry, systemClock, type RetryClock, type RetryPolicy } from '../transfer/retry.ts';
 import type { CredentialsProvider } from './credentials.ts';
-import {
-  NO_RUNTIME_OPTIONS,
-  abandonOnAbort,
-  isThrottling,
-  openApiConfig,
-  toCallFailure,
-  type CallFailure,
-} from './openapi.ts';
+import { NO_RUNTIME_OPTIONS, abandonOnAbort, openApiConfig, toCallFailure } from './openapi.ts';
 import {
   count,
   groupRows,
@@ -45,11 +38,14 @@ import {
   type ClusterSet,
   type Json,
 } from './tair-answers.ts';
+import { TairFailure } from './tair-errors.ts';
 
 export interface TairOptions {
   readonly credentials: CredentialsProvider;
   /** `http(s)://host:port` in place of the service's public addresses. */
   readonly endpoint?: string | undefined;
+  /** How long one answer may take; 20 s if left out. */
+  readonly readTimeoutMs?: number;
   readonly clock?: RetryClock;
 }
 
@@ -122,16 +118,19 @@ export function createTairSource(options: TairOptions): Source {
     return parseAnswer(text(answer['body']), attempt);
   }
 
-  /** Reading is safe to repeat. */
-  async function ask(call: Call, signal: AbortSignal): Promise<Json> {
-    return retry(async () => send(call, signal), PATIENT, signal, options.clock ?? systemClock);
+  /** A question is safe to repeat, also when its answer cannot be read. */
+  async function ask<T>(call: Call, read: (answer: Json) => T, signal: AbortSignal): Promise<T> {
+    return retry(async () => read(await send(call, signal)), PATIENT, signal, options.clock ?? systemClock);
   }
 
   /** https://help.aliyun.com/zh/redis/developer-reference/api-r-kvstore-2015-01-01-describeregions-redis */
   async function listRegions(signal: AbortSignal): Promise<readonly string[]> {
     const parameters = new kvstore.DescribeRegionsRequest({ acceptLanguage: 'en-US' }).toMap();
-    const answer = await ask({ region: HOME_REGION, action: 'DescribeRegions', parameters }, signal);
-    const rows = rowsOf(answer, 'RegionIds', 'KVStoreRegion', 'DescribeRegions');
+    const rows = await ask(
+      { region: HOME_REGION, action: 'DescribeRegions', parameters },
+      (answer) => rowsOf(answer, 'RegionIds', 'KVStoreRegion', 'DescribeRegions'),
+      signal,
+    );
     // The service lists a region once for each of its zones.
     return [...new Set(rows.map((row) => text(row['RegionId'])).filter((id) => id !== ''))];
   }
@@ -175,27 +174,28 @@ export function createTairSource(options: TairOptions): Source {
   ): Promise<Listing> {
     const rows: Json[] = [];
     const totals = new Set<number | undefined>();
-    for (let page = 1; page <= MAX_PAGES; page++) {
+    for (let number = 1; number <= MAX_PAGES; number++) {
       const parameters = new kvstore.DescribeInstancesRequest({
         regionId: region,
         pageSize: INSTANCES_PER_PAGE,
-        pageNumber: page,
+        pageNumber: number,
         ...(ids === undefined ? {} : { instanceIds: ids.join(',') }),
         tag: Object.entries(tags)
           .slice(0, MAX_TAGS)
           .map(([key, value]) => new kvstore.DescribeInstancesRequestTag({ key, value })),
       }).toMap();
-      const answer = await askOrNone({ region, action: 'DescribeInstances', parameters }, ids, signal);
+      const call = { region, action: 'DescribeInstances', parameters };
+      const read = (answer: Json): Page => toPage(answer, 'Instances', 'KVStoreInstance', call);
+      const page = await askOrNone(call, read, ids, signal);
       // An id that does not exist is left out by the service, or makes it refuse the whole list.
-      if (answer === 'refused' && ids !== undefined && ids.length > 1)
+      if (page === undefined && ids !== undefined && ids.length > 1)
         return oneByOne(region, tags, ids, signal);
-      if (answer === 'refused') return { rows: [], total: 0, isSteady: true };
-      const found = rowsOf(answer, 'Instances', 'KVStoreInstance', `DescribeInstances in ${region}`);
+      if (page === undefined) return { rows: [], total: 0, isSteady: true };
+      const { rows: found, total } = page;
       rows.push(...found);
-      const total = count(answer['TotalCount']);
       totals.add(total);
       const isLast =
-        total === undefined ? found.length < INSTANCES_PER_PAGE : page * INSTANCES_PER_PAGE >= total;
+        total === undefined ? found.length < INSTANCES_PER_PAGE : number * INSTANCES_PER_PAGE >= total;
       if (isLast) {
         const isSteady = totals.size === 1 && (total === undefined || rows.length >= total);
         return { rows, total: total ?? rows.length, isSteady };
@@ -204,15 +204,17 @@ export function createTairSource(options: TairOptions): Source {
     throw nonsense(`DescribeInstances in ${region}`, `a list of more than ${MAX_PAGES} pages`);
   }
 
-  async function askOrNone(
+  /** Undefined when the service refuses the ids that were asked for. */
+  async function askOrNone<T>(
     call: Call,
+    read: (answer: Json) => T,
     ids: readonly string[] | undefined,
     signal: AbortSignal,
-  ): Promise<Json | 'refused'> {
+  ): Promise<T | undefined> {
     try {
-      return await ask(call, signal);
+      return await ask(call, read, signal);
     } catch (error) {
-      if (ids !== undefined && asBackupError(error).code === 'INSTANCE_NOT_FOUND') return 'refused';
+      if (ids !== undefined && asBackupError(error).code === 'INSTANCE_NOT_FOUND') return undefined;
       throw error;
     }
   }
@@ -255,9 +257,14 @@ export function createTairSource(options: TairOptions): Source {
   ): Promise<Json | undefined> {
     const parameters = new kvstore.DescribeInstanceAttributeRequest({ instanceId: id }).toMap();
     const call = { region, action: 'DescribeInstanceAttribute', parameters, instanceId: id };
-    const answer = await askOrNone(call, [id], signal);
-    if (answer === 'refused') return undefined;
-    return rowsOf(answer, 'Instances', 'DBInstanceAttribute', `DescribeInstanceAttribute for ${id}`)[0];
+    const read = (answer: Json): Page => toPage(answer, 'Instances', 'DBInstanceAttribute', call);
+    try {
+      return (await askOrNone(call, read, [id], signal))?.rows[0];
+    } catch (error) {
+      // One odd instance must not cost a whole region its list: what stays unknown is refused later, by name.
+      if (asBackupError(error).code !== 'PERMISSION_DENIED') throw error;
+      return {};
+    }
   }
 
   /**
@@ -269,11 +276,14 @@ export function createTairSource(options: TairOptions): Source {
     const parameters = new kvstore.DescribeLogicInstanceTopologyRequest({ instanceId: id }).toMap();
     const call = { region, action: 'DescribeLogicInstanceTopology', parameters, instanceId: id };
     try {
-      const answer = await ask(call, signal);
-      const shards = rowsOf(answer, 'RedisShardList', 'NodeInfo', `DescribeLogicInstanceTopology for ${id}`);
-      return new Set(shards.map((shard) => text(shard['NodeId']))).size;
+      const { rows } = await ask(
+        call,
+        (answer) => toPage(answer, 'RedisShardList', 'NodeInfo', call),
+        signal,
+      );
+      return new Set(rows.map((shard) => text(shard['NodeId']))).size;
     } catch (error) {
-      if (isTransient(error)) throw error;
+      if (isTransient(error) && asBackupError(error).code !== 'PERMISSION_DENIED') throw error;
       return 0;
     }
   }
@@ -306,10 +316,13 @@ export function createTairSource(options: TairOptions): Source {
 
   async function listJobs({ region, id }: Instance, signal: AbortSignal): Promise<readonly BackupJob[]> {
     const parameters = new kvstore.DescribeBackupTasksRequest({ instanceId: id }).toMap();
-    const answer = await ask({ region, action: 'DescribeBackupTasks', parameters, instanceId: id }, signal);
-    // Jobs only hint at progress and vanish by themselves: an answer without any is an empty list.
-    if (answer['BackupJobs'] === undefined && text(answer['RequestId']) !== '') return [];
-    return rowsOf(answer, 'BackupJobs', 'BackupJob', `DescribeBackupTasks for ${id}`).map(toJob);
+    const call = { region, action: 'DescribeBackupTasks', parameters, instanceId: id };
+    const read = (answer: Json): readonly Json[] => {
+      // Jobs only hint at progress and vanish by themselves: an answer without any is an empty list.
+      if (answer['BackupJobs'] === undefined && text(answer['RequestId']) !== '') return [];
+      return toPage(answer, 'BackupJobs', 'BackupJob', call).rows;
+    };
+    return (await ask(call, read, signal)).map(toJob);
   }
 
   async function listBackups(
@@ -340,12 +353,12 @@ export function createTairSource(options: TairOptions): Source {
   ): Promise<readonly BackupRow[]> {
     const attempt = `DescribeBackups for ${instance.id}`;
     const rows: BackupRow[] = [];
-    for (let page = 1; page <= MAX_PAGES; page++) {
+    for (let number = 1; number <= MAX_PAGES; number++) {
       const parameters = new kvstore.DescribeBackupsRequest({
         instanceId: instance.id,
         ...padded(span),
         pageSize: BACKUPS_PER_PAGE,
-        pageNumber: page,
+        pageNumber: number,
       }).toMap();
       const call = {
         region: instance.region,
@@ -353,11 +366,13 @@ export function createTairSource(options: TairOptions): Source {
         parameters,
         instanceId: instance.id,
       };
-      const answer = await ask(call, signal);
-      const found = rowsOf(answer, 'Backups', 'Backup', attempt);
+      const { rows: found, total } = await ask(
+        call,
+        (answer) => toPage(answer, 'Backups', 'Backup', call),
+        signal,
+      );
       rows.push(...found.map(toBackupRow).filter((row) => row !== undefined));
-      const total = count(answer['TotalCount']);
-      if (total === undefined ? found.length < BACKUPS_PER_PAGE : page * BACKUPS_PER_PAGE >= total)
+      if (total === undefined ? found.length < BACKUPS_PER_PAGE : number * BACKUPS_PER_PAGE >= total)
         return rows;
     }
     throw nonsense(attempt, `a list of more than ${MAX_PAGES} pages`);
@@ -377,13 +392,13 @@ export function createTairSource(options: TairOptions): Source {
     if (classic.has(place)) return undefined;
     const attempt = `DescribeClusterBackupList for ${instance.id}`;
     const sets = new Map<string, ClusterSet>();
-    for (let page = 1; page <= MAX_PAGES; page++) {
+    for (let number = 1; number <= MAX_PAGES; number++) {
       const parameters = new kvstore.DescribeClusterBackupListRequest({
         regionId: instance.region,
         instanceId: instance.id,
         ...padded(span),
         pageSize: SETS_PER_PAGE,
-        pageNumber: page,
+        pageNumber: number,
       }).toMap();
       const call: Call = {
         region: instance.region,
@@ -392,18 +407,22 @@ export function createTairSource(options: TairOptions): Source {
         instanceId: instance.id,
         method: 'GET',
       };
-      let answer: Json;
+      let found: readonly ClusterSet[];
       try {
-        answer = await ask(call, signal);
+        found = await ask(
+          call,
+          (answer) =>
+            toPage(answer, 'ClusterBackups', 'ClusterBackup', call).rows.map((row) =>
+              toClusterSet(row, attempt),
+            ),
+          signal,
+        );
       } catch (error) {
         if (!(error instanceof TairFailure) || !/InvalidClusterInstance/i.test(error.serviceCode))
           throw error;
         classic.add(place);
         return undefined;
       }
-      const found = rowsOf(answer, 'ClusterBackups', 'ClusterBackup', attempt).map((row) =>
-        toClusterSet(row, attempt),
-      );
       const known = sets.size;
       for (const set of found) sets.set(set.id, set);
       // A service that ignores the page number would give the first page for ever.
@@ -413,6 +432,17 @@ export function createTairSource(options: TairOptions): Source {
   }
 
   return { listRegions, listInstances, getInstance, startBackup, listJobs, listBackups };
+}
+
+interface Page {
+  readonly rows: readonly Json[];
+  /** Rows on all pages; undefined where the service does not count. */
+  readonly total: number | undefined;
+}
+
+function toPage(answer: Json, list: string, wrapped: string, { action, region, instanceId }: Call): Page {
+  const rows = rowsOf(answer, list, wrapped, `${action} for ${instanceId ?? region}`);
+  return { rows, total: count(answer['TotalCount']) };
 }
 
 interface Listing {
@@ -431,92 +461,6 @@ interface Call {
   readonly method?: 'GET' | 'POST';
   /** For messages. */
   readonly instanceId?: string;
-}
-
-/** A call that failed, already as the product's error; keeps what the start of a backup has to know about it. */
-class TairFailure extends BackupError {
-  readonly failure: CallFailure;
-  readonly serviceCode: string;
-
-  constructor(
-    failure: CallFailure,
-    attempt: string,
-    action: string,
-    region: string,
-    instanceId: string | undefined,
-  ) {
-    const { code, retryable, hint } = classify(failure, action, region, instanceId);
-    const refused = failure.kind === 'refused' ? failure : undefined;
-    const reason = failure.kind === 'refused' ? `${failure.code} ${failure.message}`.trim() : failure.reason;
-    super(code, redact(`${attempt}: ${reason}`), {
-      retryable,
-      ...(hint === undefined ? {} : { hint }),
-      details: {
-        action,
-        region,
-        ...(instanceId === undefined ? {} : { instanceId }),
-        ...(refused === undefined ? {} : { status: refused.status, serviceCode: refused.code }),
-        ...(refused === undefined || refused.requestId === '' ? {} : { requestId: refused.requestId }),
-        ...(refused?.retryAfterMs === undefined ? {} : { retryAfterMs: refused.retryAfterMs }),
-      },
-    });
-    this.failure = failure;
-    this.serviceCode = refused?.code ?? '';
-  }
-}
-
-interface Classified {
-  readonly code: BackupError['code'];
-  readonly retryable: boolean;
-  readonly hint?: string;
-}
-
-/**
- * By the service's code, not by the HTTP status: throttling comes as 400, permissions and wrong methods as 403.
- * https://help.aliyun.com/zh/redis/developer-reference/error-codes
- */
-function classify(
-  failure: CallFailure,
-  action: string,
-  region: string,
-  instanceId: string | undefined,
-): Classified {
-  if (failure.kind !== 'refused') return { code: 'SERVICE_ERROR', retryable: true };
-  const { code, status } = failure;
-  if (isThrottling(failure)) return { code: 'THROTTLED', retryable: true };
-  if (code === 'BackupTimesExceeded')
-    return {
-      code: 'BACKUP_QUOTA',
-      retryable: false,
-      hint: 'an instance has 30 manual backups a day; set backup.adoptWithinHours so that existing ones are taken',
-    };
-  if (/^Invalid(DB)?InstanceId/i.test(code)) return { code: 'INSTANCE_NOT_FOUND', retryable: false };
-  if (/^(IncorrectDBInstanceState|OperationDeniedDBStatus|Task\.Conflict|LockTimeout)/i.test(code))
-    return { code: 'INSTANCE_NOT_READY', retryable: true };
-  if (/^IncorrectDBInstance(LockMode|Type)/i.test(code))
-    return { code: 'INSTANCE_NOT_READY', retryable: false };
-  if (/^(Forbidden|NoPermission|UnauthorizedOperation)/i.test(code))
-    return {
-      code: 'PERMISSION_DENIED',
-      retryable: false,
-      hint: `allow kvstore:${action} on acs:kvstore:${region}:*:instance/${instanceId ?? '*'}`,
-    };
-  if (
-    /^(InvalidAccessKeyId|InvalidSecurityToken|SignatureDoesNotMatch|IncompleteSignature|InvalidTimeStamp)/i.test(
-      code,
-    )
-  )
-    return {
-      code: 'PERMISSION_DENIED',
-      retryable: false,
-      hint: 'check the credentials, whether their token has expired, and the clock of this machine',
-    };
-  if (/^InvalidRegion/i.test(code))
-    return { code: 'CONFIG_INVALID', retryable: false, hint: `check the region "${region}" in plans.yaml` };
-  return {
-    code: 'SERVICE_ERROR',
-    retryable: status >= 500 || /^(ServiceUnavailable|InternalError|SignatureNonceUsed)/i.test(code),
-  };
 }
 
 /**

@@ -1,0 +1,89 @@
+/** What the errors of the r-kvstore API mean, in one place. */
+import { BackupError, redact } from '../errors.ts';
+import { isThrottling, type CallFailure } from './openapi.ts';
+
+/** A call that failed, already as the product's error; keeps what the start of a backup has to know about it. */
+export class TairFailure extends BackupError {
+  readonly failure: CallFailure;
+  readonly serviceCode: string;
+
+  constructor(
+    failure: CallFailure,
+    attempt: string,
+    action: string,
+    region: string,
+    instanceId: string | undefined,
+  ) {
+    const { code, retryable, hint } = classify(failure, action, region, instanceId);
+    const refused = failure.kind === 'refused' ? failure : undefined;
+    const reason = failure.kind === 'refused' ? `${failure.code} ${failure.message}`.trim() : failure.reason;
+    super(code, redact(`${attempt}: ${reason}`), {
+      retryable,
+      ...(hint === undefined ? {} : { hint }),
+      details: {
+        action,
+        region,
+        ...(instanceId === undefined ? {} : { instanceId }),
+        ...(refused === undefined ? {} : { status: refused.status, serviceCode: refused.code }),
+        ...(refused === undefined || refused.requestId === '' ? {} : { requestId: refused.requestId }),
+        ...(refused?.retryAfterMs === undefined ? {} : { retryAfterMs: refused.retryAfterMs }),
+      },
+    });
+    this.failure = failure;
+    this.serviceCode = refused?.code ?? '';
+  }
+}
+
+interface Classified {
+  readonly code: BackupError['code'];
+  readonly retryable: boolean;
+  readonly hint?: string;
+}
+
+/**
+ * By the service's code, not by the HTTP status: throttling comes as 400, permissions and wrong methods as 403.
+ * https://help.aliyun.com/zh/redis/developer-reference/error-codes
+ */
+function classify(
+  failure: CallFailure,
+  action: string,
+  region: string,
+  instanceId: string | undefined,
+): Classified {
+  if (failure.kind !== 'refused') return { code: 'SERVICE_ERROR', retryable: true };
+  const { code, status } = failure;
+  if (isThrottling(failure)) return { code: 'THROTTLED', retryable: true };
+  if (code === 'BackupTimesExceeded')
+    return {
+      code: 'BACKUP_QUOTA',
+      retryable: false,
+      hint: 'an instance has 30 manual backups a day; set backup.adoptWithinHours so that existing ones are taken',
+    };
+  if (/^Invalid(DB)?InstanceId/i.test(code)) return { code: 'INSTANCE_NOT_FOUND', retryable: false };
+  if (/^(IncorrectDBInstanceState|OperationDeniedDBStatus|Task\.Conflict|LockTimeout)/i.test(code))
+    return { code: 'INSTANCE_NOT_READY', retryable: true };
+  if (/^IncorrectDBInstance(LockMode|Type)/i.test(code))
+    return { code: 'INSTANCE_NOT_READY', retryable: false };
+  if (/^(Forbidden|NoPermission|UnauthorizedOperation)/i.test(code))
+    return {
+      code: 'PERMISSION_DENIED',
+      retryable: false,
+      hint: `allow kvstore:${action} on acs:kvstore:${region}:*:instance/${instanceId ?? '*'}`,
+    };
+  if (
+    /^(InvalidAccessKeyId|InvalidSecurityToken|SignatureDoesNotMatch|IncompleteSignature|InvalidTimeStamp)/i.test(
+      code,
+    )
+  )
+    return {
+      code: 'PERMISSION_DENIED',
+      retryable: false,
+      hint: 'check the credentials, whether their token has expired, and the clock of this machine',
+    };
+  if (/^InvalidRegion/i.test(code))
+    return { code: 'CONFIG_INVALID', retryable: false, hint: `check the region "${region}" in plans.yaml` };
+  return {
+    code: 'SERVICE_ERROR',
+    retryable: status >= 500 || /^(ServiceUnavailable|InternalError|SignatureNonceUsed)/i.test(code),
+  };
+}

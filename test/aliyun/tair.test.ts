@@ -1,0 +1,322 @@
+import { writeFile, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createTairSource } from '../../functions/core/aliyun/tair.ts';
+import { toInstant } from '../../functions/core/clock.ts';
+import type { Source } from '../../functions/core/source/source.ts';
+import type { Effect, FaultScript } from '../../emulator/faults.ts';
+import type { InstanceSpec } from '../../emulator/world.ts';
+import { CONTRACT_INSTANCES, testSource } from '../contracts/source.ts';
+import { startTair, type RunningTair } from '../emulator/tair/start-tair.ts';
+
+const { signal } = new AbortController();
+const REGION = 'cn-hangzhou';
+
+/** Waits between tries do not matter here, their number does. */
+const HURRIED = { now: () => Date.now(), sleep: async () => undefined, random: () => 0 };
+
+let folder: string;
+let rdbFile: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'tairlift-source-'));
+  rdbFile = join(folder, 'shard.rdb');
+  await writeFile(rdbFile, 'REDIS0011 not looked at here');
+});
+afterAll(async () => rm(folder, { recursive: true, force: true }));
+
+/** Instances made of files: no servers are needed to list and to start. */
+const fromFiles = (spec: Omit<InstanceSpec, 'region' | 'rdbFiles'>): InstanceSpec => ({
+  region: REGION,
+  ...spec,
+  rdbFiles: Array.from({ length: spec.shards ?? 1 }, () => rdbFile),
+});
+
+const sourceOf = ({ world, accessKey }: RunningTair, readTimeoutMs?: number): Source =>
+  createTairSource({
+    credentials: async () => accessKey,
+    endpoint: world.endpoints.tair,
+    clock: HURRIED,
+    ...(readTimeoutMs === undefined ? {} : { readTimeoutMs }),
+  });
+
+for (const nonClusterBackupList of ['empty', 'error'] as const) {
+  testSource(`Tair, which says "${nonClusterBackupList}" of classic clusters,`, async () => {
+    const running = await startTair(CONTRACT_INSTANCES.map(fromFiles), {
+      nonClusterBackupList,
+      listsRunningBackups: nonClusterBackupList === 'error',
+    });
+    return {
+      source: sourceOf(running),
+      now: () => running.world.clock.now(),
+      hold: (id) => running.tair.holdBackup(id),
+      failNext: (id) => running.tair.failNextBackup(id),
+      setStatus: (id, status) => running.tair.setStatus(id, status),
+      exhaustQuota: () => {
+        running.tair.options.manualBackupsPerDay = 0;
+      },
+      close: async () => running.stop(),
+    };
+  });
+}
+
+describe('Tair', () => {
+  let running: RunningTair;
+  let source: Source;
+  beforeEach(async () => {
+    running = await startTair([fromFiles({ id: 'r-one' }), fromFiles({ id: 'r-two', tags: { team: 'a' } })]);
+    source = sourceOf(running);
+  });
+  afterEach(async () => running.stop());
+
+  const spoil = (action: string, effect: Effect, more: Partial<FaultScript> = {}): void =>
+    void running.world.faults.add({ service: 'tair', action, effect, ...more });
+  const calls = (action: string): number => running.world.journal.entries({ service: 'tair', action }).length;
+  const one = async () => {
+    const found = await source.getInstance(REGION, 'r-one', signal);
+    if (found === undefined) throw new Error('no instance');
+    return found;
+  };
+  const anyTime = { from: toInstant(0), to: toInstant(Date.parse('2100-01-01T00:00:00Z')) };
+
+  describe('when CreateBackup goes wrong', () => {
+    it.each<[string, Effect]>([
+      ['its answer is lost after the backup has started', { kind: 'lose-answer' }],
+      ['the connection breaks before anything is done', { kind: 'reset' }],
+      ['the service fails', { kind: 'error', status: 500, code: 'InternalError' }],
+      ['the service is unavailable', { kind: 'error', status: 503, code: 'ServiceUnavailable' }],
+      ['a gateway answers with a page', { kind: 'reply', status: 502, body: '<html>502 Bad Gateway</html>' }],
+      ['a gateway answers 200 with a page', { kind: 'reply', status: 200, body: '<html>login</html>' }],
+      ['the answer names no job', { kind: 'reply', status: 200, body: '{"RequestId":"1"}' }],
+      ['the answer never comes', { kind: 'stall' }],
+    ])('sends it once and does not know, when %s', async (_what, effect) => {
+      const instance = await one();
+      spoil('CreateBackup', effect);
+      const impatient = sourceOf(running, 300);
+
+      expect(await impatient.startBackup(instance, signal)).toMatchObject({ kind: 'unknown' });
+      expect(calls('CreateBackup')).toBe(1);
+    });
+
+    it.each([
+      ['Throttling', 400],
+      ['Throttling.User', 400],
+      ['Rejected.Throttling', 429],
+      ['Throttling.Api', 503],
+    ])('sends it again when it was refused with %s before anybody looked at it', async (code, status) => {
+      const instance = await one();
+      spoil('CreateBackup', { kind: 'error', status, code }, { times: 2 });
+
+      expect(await source.startBackup(instance, signal)).toMatchObject({ kind: 'started' });
+      expect(calls('CreateBackup')).toBe(3);
+      expect(running.tair.backups('r-one')).toHaveLength(1);
+    });
+
+    it('gives up on throttling that does not end', async () => {
+      const instance = await one();
+      spoil('CreateBackup', { kind: 'error', status: 400, code: 'Throttling.User' }, { times: -1 });
+
+      await expect(source.startBackup(instance, signal)).rejects.toMatchObject({
+        code: 'THROTTLED',
+        retryable: true,
+      });
+      expect(calls('CreateBackup')).toBeLessThan(10);
+    });
+
+    it('names the missing permission', async () => {
+      const instance = await one();
+      spoil('CreateBackup', {
+        kind: 'error',
+        status: 403,
+        code: 'Forbidden.RAM',
+        message: 'User not authorized',
+      });
+
+      await expect(source.startBackup(instance, signal)).rejects.toMatchObject({
+        code: 'PERMISSION_DENIED',
+        retryable: false,
+        hint: 'allow kvstore:CreateBackup on acs:kvstore:cn-hangzhou:*:instance/r-one',
+        details: { serviceCode: 'Forbidden.RAM', status: 403, instanceId: 'r-one' },
+      });
+    });
+
+    it('says that nothing was sent when nobody listens', async () => {
+      const instance = await one();
+      const nowhere = createTairSource({
+        credentials: async () => running.accessKey,
+        endpoint: 'http://127.0.0.1:1',
+        clock: HURRIED,
+      });
+
+      await expect(nowhere.startBackup(instance, signal)).rejects.toMatchObject({
+        code: 'SERVICE_ERROR',
+        retryable: true,
+      });
+    });
+
+    it('does not wait for the answer when it is told to stop', async () => {
+      const instance = await one();
+      spoil('CreateBackup', { kind: 'stall' });
+      const stop = new AbortController();
+
+      const starting = source.startBackup(instance, stop.signal);
+      stop.abort();
+
+      await expect(starting).rejects.toMatchObject({ code: 'INTERRUPTED' });
+    });
+  });
+
+  describe('when a list goes wrong', () => {
+    it.each<[string, Effect]>([
+      ['throttling', { kind: 'error', status: 400, code: 'Throttling.User' }],
+      ['a 500', { kind: 'error', status: 500, code: 'InternalError' }],
+      ['a broken connection', { kind: 'reset' }],
+      ['a page of a gateway', { kind: 'reply', status: 502, body: '<html>502 Bad Gateway</html>' }],
+      ['an answer without the list', { kind: 'reply', status: 200, body: '{"RequestId":"1"}' }],
+      ['an answer cut short', { kind: 'short', bytes: 40 }],
+    ])('asks again after %s', async (_what, effect) => {
+      spoil('DescribeInstances', effect, { times: 2 });
+
+      expect((await one()).id).toBe('r-one');
+      expect(calls('DescribeInstances')).toBe(3);
+    });
+
+    it('throws, and never takes nonsense for an empty list', async () => {
+      spoil('DescribeInstances', { kind: 'reply', status: 200, body: '{"TotalCount":0}' }, { times: -1 });
+
+      await expect(source.getInstance(REGION, 'r-one', signal)).rejects.toMatchObject({
+        code: 'SERVICE_ERROR',
+      });
+    });
+
+    it('names an unknown region', async () => {
+      await expect(source.getInstance('cn-atlantis', 'r-one', signal)).rejects.toMatchObject({
+        code: 'CONFIG_INVALID',
+        hint: expect.stringContaining('cn-atlantis') as string,
+      });
+    });
+
+    it('leaves no key, token or signature in an error', async () => {
+      const wrong = createTairSource({
+        credentials: async () => ({ ...running.accessKey, accessKeySecret: 'not-the-secret' }),
+        endpoint: running.world.endpoints.tair,
+        clock: HURRIED,
+      });
+
+      const error = await wrong.getInstance(REGION, 'r-one', signal).catch((thrown: unknown) => thrown);
+
+      expect(error).toMatchObject({ code: 'PERMISSION_DENIED' });
+      expect(JSON.stringify(error)).not.toContain(running.accessKey.accessKeyId);
+      expect(String(error)).not.toContain(running.accessKey.accessKeyId);
+    });
+  });
+
+  describe('when there is more than one page', () => {
+    it('lists all instances, and by any number of ids', async () => {
+      for (let index = 0; index < 118; index++)
+        await running.tair.addInstance(fromFiles({ id: `r-many-${index}` }));
+      const list = async (ids?: readonly string[]): Promise<ReadonlySet<string>> => {
+        const found = new Set<string>();
+        for await (const { id } of source.listInstances(
+          { region: REGION, ...(ids === undefined ? {} : { ids }) },
+          signal,
+        ))
+          found.add(id);
+        return found;
+      };
+
+      expect((await list()).size).toBe(120);
+      expect(calls('DescribeInstances')).toBe(3);
+      const ids = Array.from({ length: 95 }, (_, index) => `r-many-${index}`);
+      expect(await list([...ids, 'r-gone'])).toEqual(new Set(ids));
+    });
+
+    it('lists more backups than a page holds', async () => {
+      const instance = await one();
+      const hour = 3600_000;
+      const first = running.world.clock.now() - 400 * hour;
+      for (let index = 0; index < 310; index++)
+        await running.tair.plantBackup('r-one', { startedAt: first + index * hour, files: [rdbFile] });
+
+      expect(await source.listBackups(instance, anyTime, signal)).toHaveLength(310);
+      expect(calls('DescribeBackups')).toBe(2);
+    }, 120_000);
+  });
+
+  it('asks for tags that fit in no single request all the same', async () => {
+    const tags = Object.fromEntries(
+      Array.from({ length: 7 }, (_, index) => [`key${index}`, `value${index}`]),
+    );
+    await running.tair.addInstance(fromFiles({ id: 'r-all', tags }));
+    await running.tair.addInstance(fromFiles({ id: 'r-most', tags: { ...tags, key6: 'other' } }));
+
+    const found: string[] = [];
+    for await (const { id } of source.listInstances({ region: REGION, tags }, signal)) found.push(id);
+
+    expect(found).toEqual(['r-all']);
+  });
+
+  it('says of a disk-based instance that it has no RDB files', async () => {
+    await running.tair.addInstance(
+      fromFiles({ id: 'r-disk', edition: 'Enterprise', storageType: 'tair_essd' }),
+    );
+
+    expect((await source.getInstance(REGION, 'r-disk', signal))?.noBackup).toContain('disk-based');
+  });
+
+  it('knows the number of shards of a classic cluster from its class', async () => {
+    await running.tair.addInstance(
+      fromFiles({ id: 'r-classic', architecture: 'cluster', deployment: 'classic', shards: 4 }),
+    );
+
+    expect((await source.getInstance(REGION, 'r-classic', signal))?.shards).toBe(4);
+  });
+
+  it('does not guess the number of shards of a cluster that nothing tells about', async () => {
+    await running.tair.addInstance(
+      fromFiles({
+        id: 'r-odd',
+        architecture: 'cluster',
+        deployment: 'classic',
+        shards: 4,
+        instanceClass: 'redis.odd',
+      }),
+    );
+
+    expect((await source.getInstance(REGION, 'r-odd', signal))?.shards).toBe(0);
+  });
+
+  it('lists a backup without its missing shard, and without URLs that are empty', async () => {
+    await running.tair.addInstance(fromFiles({ id: 'r-cut', architecture: 'cluster', shards: 3 }));
+    running.tair.dropShard('r-cut', 1);
+    running.tair.emptyUrls('r-cut');
+    const cluster = await source.getInstance(REGION, 'r-cut', signal);
+    if (cluster === undefined) throw new Error('no instance');
+    await running.tair.plantBackup('r-cut', { startedAt: running.world.clock.now() - 60_000 });
+
+    const [backup] = await source.listBackups(cluster, anyTime, signal);
+
+    expect(backup?.files.map(({ node, url }) => [node, url])).toEqual([
+      ['r-cut-db-0', undefined],
+      ['r-cut-db-2', undefined],
+    ]);
+  });
+
+  it('reaches the public address of each region, central or its own', async () => {
+    const hosts: string[] = [];
+    const credentials = async () => {
+      throw new Error('no credentials'); // asked for after the address is known: nothing is sent
+    };
+    for (const region of ['cn-hangzhou', 'me-central-1', 'xx-new-1']) {
+      const client = new (await import('@alicloud/r-kvstore20150101')).default(
+        (await import('../../functions/core/aliyun/openapi.ts')).openApiConfig({ credentials, region }),
+      );
+      hosts.push(client._endpoint);
+    }
+
+    expect(hosts).toEqual([
+      'r-kvstore.aliyuncs.com',
+      'r-kvstore.me-central-1.aliyuncs.com',
+      'r-kvstore.xx-new-1.aliyuncs.com',
+    ]);
+  });
+});
