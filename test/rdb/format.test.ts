@@ -177,6 +177,7 @@ describe('an empty node of a list', () => {
     ['plain nodes', fileOf('REDIS0010', [18, 1, 0x6b, 1, 1, 0])],
   ])('is refused where there is nothing else: %s', (_what, file) => {
     expect(scan(file)).toMatchObject({ verdict: 'corrupt', problem: { key: 'k' } });
+    expect(scan(file, 1)).toEqual(scan(file));
   });
 });
 

@@ -82,11 +82,12 @@ export class Texts {
     else this.inflate(this.length, this.compressed);
   }
 
-  /** Hands a text of any size over to the sink. */
-  *pass(sink: TextSink): Parse<void> {
+  /** Hands a text of any size over to the sink; returns its length. */
+  *pass(sink: TextSink): Parse<number> {
     const isWhole = this.take() || !(yield* this.header());
-    if (isWhole) sink.text(this.bytes, this.start, this.end);
-    else yield* this.passInPieces(sink);
+    if (!isWhole) return yield* this.passInPieces(sink);
+    sink.text(this.bytes, this.start, this.end);
+    return this.end - this.start;
   }
 
   private takePlain(header: number, length: number): boolean {
@@ -172,7 +173,7 @@ export class Texts {
     return false;
   }
 
-  private *passInPieces(sink: TextSink): Parse<void> {
+  private *passInPieces(sink: TextSink): Parse<number> {
     const { input, length, compressed } = this;
     sink.beginText(length);
     if (compressed > 0) {
@@ -189,5 +190,6 @@ export class Texts {
       }
     }
     sink.endText();
+    return length;
   }
 }

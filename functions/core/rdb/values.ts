@@ -221,20 +221,14 @@ function* readQuicklist2(context: ValueContext): Parse<void> {
     if (container === NODE_PACKED) {
       elements += sayList(context, yield* held(context, context.listpack, 'a listpack of a list'));
     } else if (container === NODE_PLAIN) {
-      yield* readPlainNode(context);
+      const length = yield* context.texts.pass(context.digest);
+      if (length === 0) corrupt('a list node without content');
       elements++;
     } else {
       corrupt(`a list node of the unknown kind ${container}`);
     }
   }
   refuseNone(elements);
-}
-
-/** A single large element. An empty one is never alone in a node. */
-function* readPlainNode({ texts, digest }: ValueContext): Parse<void> {
-  if (!texts.take()) yield* texts.pass(digest);
-  else if (texts.start === texts.end) corrupt('a list node without content');
-  else digest.text(texts.bytes, texts.start, texts.end);
 }
 
 /** A count of things of which a saved key has at least one. */
