@@ -1,9 +1,9 @@
 #!/usr/bin/env node
-const { existsSync } = require('node:fs');
-const { join } = require('node:path');
+const fs = require('node:fs');
+const path = require('node:path');
 
-const main = join(__dirname, '..', 'dist', 'cli', 'index.js');
-if (!existsSync(main)) {
+const main = path.join(__dirname, '..', 'dist', 'cli', 'index.js');
+if (!fs.existsSync(main)) {
   console.error('tairlift is not built yet: run `npm run build` in its folder first');
   process.exit(1);
 }
