@@ -7,6 +7,7 @@
 import { createReadStream } from 'node:fs';
 import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { crc64Xz } from '../../functions/core/crc64.ts';
 import type { RdbFile } from './rdb-file.ts';
 
 export interface LeanServers {
@@ -17,7 +18,7 @@ export interface LeanServers {
 
 export async function startLeanServers(file: RdbFile): Promise<LeanServers> {
   const download = await listen((request, response) => sendRange(file, request, response));
-  const oss = await listen(ossOf(file));
+  const oss = await listen(ossOf(file, await crc64Of(file)));
   return {
     download: `${download.url}/big.rdb`,
     oss: oss.url,
@@ -26,6 +27,13 @@ export async function startLeanServers(file: RdbFile): Promise<LeanServers> {
       oss.close();
     },
   };
+}
+
+async function crc64Of({ path }: RdbFile): Promise<string> {
+  const crc = crc64Xz();
+  for await (const piece of createReadStream(path, { highWaterMark: 1024 * 1024 }))
+    crc.update(piece as Buffer);
+  return crc.value().toString();
 }
 
 async function listen(listener: RequestListener): Promise<{ readonly url: string; close(): void }> {
@@ -55,7 +63,7 @@ function sendRange(file: RdbFile, request: IncomingMessage, response: ServerResp
     .pipe(response);
 }
 
-function ossOf(file: RdbFile): RequestListener {
+function ossOf(file: RdbFile, crc64: string): RequestListener {
   let stored = new Map<string, Buffer | 'the file'>();
   return (request, response) => {
     const url = new URL(request.url ?? '/', 'http://localhost');
@@ -66,7 +74,10 @@ function ossOf(file: RdbFile): RequestListener {
     });
     request.on('end', () => {
       if (url.pathname === '/forget') stored = new Map();
-      const reply = replyTo(request.method ?? '', url, Buffer.concat(kept), stored, file);
+      const reply = replyTo(request.method ?? '', url, Buffer.concat(kept), stored, {
+        bytes: file.bytes,
+        crc64,
+      });
       response.writeHead(reply.status, {
         etag: '"bench"',
         'last-modified': new Date(0).toUTCString(),
@@ -88,7 +99,7 @@ function replyTo(
   { pathname, searchParams }: URL,
   body: Buffer,
   stored: Map<string, Buffer | 'the file'>,
-  file: RdbFile,
+  file: { readonly bytes: number; readonly crc64: string },
 ): Reply {
   const object = stored.get(pathname);
   const describesFile = { 'x-oss-hash-crc64ecma': file.crc64 };

@@ -1,0 +1,165 @@
+/** The built uploader in the emulated Function Compute: a large file passes through a small function. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { startEmulator, type Emulator } from '../../emulator/start-emulator.ts';
+import {
+  composeCloud,
+  composeFunctions,
+  type Cloud,
+  type FunctionsFor,
+} from '../../functions/core/compose.ts';
+import { readEnvironment } from '../../functions/core/config.ts';
+import { encodeEvent } from '../../functions/core/invoker.ts';
+import { parseManifest } from '../../functions/core/repository/manifest.ts';
+import type { SourceBackup } from '../../functions/core/source/source.ts';
+import type { UploadRequest } from '../../functions/core/upload-request.ts';
+import { writeRdbFile } from '../bench/rdb-file.ts';
+import { MANIFEST, STEPS, requestOf } from './upload-request.ts';
+
+const REGION = 'cn-hangzhou';
+const MEMORY_MB = 256;
+/** All that the uploader's role needs, and nothing with which it could harm a backup. */
+const PERMISSIONS = [
+  'kvstore:DescribeBackups',
+  'kvstore:DescribeClusterBackupList',
+  'oss:GetObject',
+  'oss:PutObject',
+  'oss:AbortMultipartUpload',
+];
+
+describe('the uploader in a function of 256 MB', () => {
+  const { signal } = new AbortController();
+  let folder: string;
+  let emulator: Emulator;
+  let cloud: Cloud;
+  let functionsFor: FunctionsFor;
+  beforeAll(async () => (folder = await mkdtemp(join(tmpdir(), 'tairlift-memory-'))));
+  afterAll(async () => rm(folder, { recursive: true, force: true }));
+  afterEach(async () => emulator.stop());
+
+  async function startWith(
+    rdbFile: string,
+    {
+      allow = PERMISSIONS,
+      timeoutSeconds = 300,
+    }: { allow?: readonly string[]; timeoutSeconds?: number } = {},
+  ): Promise<void> {
+    emulator = await startEmulator({
+      buckets: [{ name: 'my-backups', region: REGION }],
+      instances: [{ region: REGION, id: 'r-bp1', name: 'orders', rdbFiles: [rdbFile] }],
+      functions: (world) => [
+        {
+          name: 'uploader',
+          region: REGION,
+          codeFolder: join(__dirname, '../../dist/uploader'),
+          memoryMb: MEMORY_MB,
+          timeoutSeconds,
+          maxAsyncRetryAttempts: 0,
+          role: world.identity.addRole({
+            accountId: world.accountId,
+            name: 'uploader',
+            trusts: ['fc.aliyuncs.com'],
+            allow,
+          }).arn,
+          environment: {
+            TAIRLIFT_ENDPOINT_TAIR: world.endpoints.tair,
+            TAIRLIFT_ENDPOINT_OSS: world.endpoints.oss,
+          },
+        },
+      ],
+    });
+    const environment = readEnvironment(emulator.environment);
+    const platform = { region: REGION, accountId: emulator.world.accountId, credentials: emulator.accessKey };
+    cloud = composeCloud(environment, platform);
+    functionsFor = composeFunctions(environment, platform);
+  }
+
+  async function makeBackup(): Promise<SourceBackup> {
+    const source = cloud.sourceFor(undefined);
+    const instance = await source.getInstance(REGION, 'r-bp1', signal);
+    if (instance === undefined) throw new Error('the instance is not there');
+    await source.startBackup(instance, signal);
+    for (;;) {
+      const span = { from: '2020-01-01T00:00:00Z', to: '2100-01-01T00:00:00Z' };
+      const [backup] = await source.listBackups(instance, span, signal);
+      if (backup?.state === 'succeeded') return backup;
+      emulator.world.clock.advance(1000);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+
+  async function invoke(backup: SourceBackup): Promise<void> {
+    const request: UploadRequest = {
+      ...requestOf(),
+      backup: {
+        ...requestOf().backup,
+        ids: [...backup.ids],
+        startedAt: backup.startedAt,
+        endedAt: backup.endedAt ?? '',
+      },
+    };
+    await functionsFor('uploader').start('uploader', encodeEvent(request), 'task-1', signal);
+    await emulator.fc.whenIdle();
+  }
+
+  it('passes a file of 1 GB, verified, within its memory, and reads it once', async () => {
+    const { path, bytes, keys } = await writeRdbFile(join(folder, 'big.rdb'), 1e9);
+    await startWith(path);
+
+    await invoke(await makeBackup());
+
+    const [task] = emulator.fc.tasks('uploader');
+    expect(task).toMatchObject({ status: 'Succeeded', attempts: 1 });
+    expect(task?.peakRssMb).toBeLessThan(MEMORY_MB);
+    const store = cloud.storeFor(requestOf().destination);
+    const manifest = parseManifest((await store.get(MANIFEST, signal)) ?? Buffer.alloc(0), MANIFEST);
+    expect(manifest).toMatchObject({ level: 'parsed', files: [{ bytes, rdb: { verdict: 'sound', keys } }] });
+    expect(await store.head(manifest.files[0]?.key ?? '', signal)).toMatchObject({
+      bytes,
+      crc64: manifest.files[0]?.crc64,
+    });
+    const downloaded = emulator.world.journal
+      .entries()
+      .filter(({ service }) => service === 'download')
+      .reduce((sum, { sent }) => sum + sent, 0);
+    expect(downloaded).toBe(bytes + 1);
+  }, 120_000);
+
+  it('says by name which permission its role lacks', async () => {
+    const { path } = await writeRdbFile(join(folder, 'small.rdb'), 1e6);
+    await startWith(path, { allow: PERMISSIONS.filter((permission) => permission !== 'oss:PutObject') });
+
+    await invoke(await makeBackup());
+
+    const [task] = emulator.fc.tasks('uploader');
+    expect(task).toMatchObject({ status: 'Failed' });
+    expect(task?.errorMessage ?? task?.returnPayload).toMatch(
+      /PERMISSION_DENIED: .*r-bp1.*\(allow oss:PutObject on acs:oss:\*:\*:my-backups\/p\/Backup_r-bp1\//,
+    );
+  }, 60_000);
+
+  it('stops in order before the platform ends it: an outcome, no manifest, no unfinished upload', async () => {
+    const { path } = await writeRdbFile(join(folder, 'slow.rdb'), 20e6);
+    await startWith(path, { timeoutSeconds: 4 });
+    const backup = await makeBackup();
+    emulator.world.faults.add({
+      service: 'download',
+      skip: 2,
+      times: -1,
+      effect: { kind: 'drip', bytesPerSecond: 500_000 },
+    });
+
+    await invoke(backup);
+
+    const store = cloud.storeFor(requestOf().destination);
+    const outcomes = [];
+    for await (const { key } of store.list(STEPS, signal))
+      outcomes.push(String(await store.get(key, signal)));
+    expect(outcomes).toEqual([expect.stringContaining('"code":"DEADLINE_NEAR"')]);
+    expect(await store.head(MANIFEST, signal)).toBeUndefined();
+    const actions = emulator.world.journal.entries().map(({ action }) => action);
+    expect(actions.filter((action) => action === 'InitiateMultipartUpload')).toHaveLength(1);
+    expect(actions.filter((action) => action === 'AbortMultipartUpload')).toHaveLength(1);
+  }, 60_000);
+});
