@@ -181,6 +181,16 @@ describe('an empty node of a list', () => {
   });
 });
 
+test('a stream that has a length but no nodes is corrupt', () => {
+  const empty = fileOf('REDIS0010', [19, 1, 0x6b, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+  const lying = fileOf('REDIS0010', [19, 1, 0x6b, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0]);
+  expect(scan(empty).verdict).toBe('sound');
+  expect(scan(lying)).toMatchObject({
+    verdict: 'corrupt',
+    problem: { reason: 'a length of 1 for 0 entries' },
+  });
+});
+
 describe('values larger than any buffer', () => {
   const size = 5_000_000;
   const big = Buffer.alloc(size, 'abc');

@@ -75,15 +75,14 @@ export function* readStream(context: ValueContext, type: number, dialect: Dialec
   const { input, digest } = context;
   const entries: Entries = { live: 0, last: undefined };
   input.begin('the number of nodes of a stream');
-  let nodes = yield* input.length();
-  for (; nodes > 0; nodes--) yield* readNode(context, entries);
+  const nodes = yield* input.length();
+  for (let left = nodes; left > 0; left--) yield* readNode(context, entries);
 
   input.begin('the length of a stream');
   const length = yield* input.length();
   // Redis has written streams whose length disagrees with their entries, and loads them; Valkey 9.1 refuses them.
-  if (length !== entries.live && dialect === 'valkey') {
-    corrupt(`a length of ${length} for ${entries.live} entries`);
-  }
+  const isRefused = dialect === 'valkey' || nodes === 0;
+  if (length !== entries.live && isRefused) corrupt(`a length of ${length} for ${entries.live} entries`);
   const last = yield* readId(input, 'the last id of a stream');
   if (entries.last?.isAfter(last) === true) corrupt('the last id of a stream is before its last entry');
   let deleted = new StreamId();
