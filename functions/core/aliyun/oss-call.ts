@@ -33,7 +33,6 @@ export interface OssCall {
   readonly action: string;
   readonly key: string;
   readonly writes?: boolean;
-  readonly idleTimeoutMs?: number;
 }
 
 export interface OssCaller {
@@ -68,7 +67,7 @@ export function createOssCaller(options: OssCallerOptions): OssCaller {
     signal: AbortSignal,
     use: (sdk: Sdk) => Promise<T>,
   ): Promise<T> {
-    const wire = createWire(http, call, signal);
+    const wire = createWire(http, signal);
     try {
       return await use(connect(keys, wire));
     } catch (error) {
@@ -157,7 +156,7 @@ interface WireAnswer {
   };
 }
 
-function createWire(http: HttpClient, { idleTimeoutMs }: OssCall, signal: AbortSignal): Wire {
+function createWire(http: HttpClient, signal: AbortSignal): Wire {
   let failed: unknown;
   let headers: Readonly<Record<string, string>> = {};
 
@@ -172,7 +171,6 @@ function createWire(http: HttpClient, { idleTimeoutMs }: OssCall, signal: AbortS
         url,
         headers: withoutHost(asked),
         ...(body === undefined ? {} : { body }),
-        ...(idleTimeoutMs === undefined ? {} : { idleTimeoutMs }),
       },
       signal,
     );

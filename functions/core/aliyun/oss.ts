@@ -12,8 +12,6 @@ import { createOssCaller, type OssCall, type OssCallerOptions, type SdkAnswer } 
 export type OssStoreOptions = OssCallerOptions;
 export type OssStore = ObjectStore & UploadTarget;
 
-/** OSS finishes an object of thousands of parts before it answers. */
-const COMPLETE_TIMEOUT_MS = 5 * 60_000;
 const READ_BYTES = 4 * 1024 ** 2;
 /** https://help.aliyun.com/en/oss/developer-reference/putobject: refused with FileAlreadyExists, unless versioning is on. */
 const NEVER_REPLACE = { 'x-oss-forbid-overwrite': 'true' };
@@ -219,20 +217,17 @@ export function createOssStore(options: OssStoreOptions): OssStore {
     );
   }
 
-  /** https://help.aliyun.com/en/oss/developer-reference/completemultipartupload */
+  /**
+   * It may take OSS longer to answer than we wait; it goes on when the client has left, and the caller looks.
+   * https://help.aliyun.com/en/oss/developer-reference/completemultipartupload
+   */
   async function complete(
     key: string,
     upload: string,
     parts: readonly PartReceipt[],
     signal: AbortSignal,
   ): Promise<Receipt> {
-    const call: OssCall = {
-      does: 'complete',
-      action: 'oss:PutObject',
-      key,
-      writes: true,
-      idleTimeoutMs: COMPLETE_TIMEOUT_MS,
-    };
+    const call: OssCall = { does: 'complete', action: 'oss:PutObject', key, writes: true };
     return ask.once(call, signal, async (sdk) =>
       toReceipt(
         await sdk.completeMultipartUpload(

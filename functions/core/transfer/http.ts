@@ -15,8 +15,6 @@ export interface HttpRequest {
   readonly headers?: Readonly<Record<string, string>>;
   /** Its length must be in `headers` as `content-length` when it is a stream. Must not change until the exchange ends. */
   readonly body?: Uint8Array | AsyncIterable<Uint8Array>;
-  /** Instead of the client's own: some answers are computed for minutes before their first byte. */
-  readonly idleTimeoutMs?: number;
 }
 
 export interface HttpAnswer {
@@ -76,7 +74,7 @@ export function createHttpClient(options: HttpOptions = {}): HttpClient {
       url.protocol === 'https:'
         ? httpsRequest(url, { method: request.method, headers: request.headers, agent: secureAgent })
         : httpRequest(url, { method: request.method, headers: request.headers, agent });
-    const watch = watchOver(outgoing, request.idleTimeoutMs ?? idleTimeoutMs, connectTimeoutMs, signal);
+    const watch = watchOver(outgoing, idleTimeoutMs, connectTimeoutMs, signal);
     const answered = new Promise<IncomingMessage>((resolve, reject) => {
       outgoing.once('response', resolve);
       outgoing.once('close', () => reject(watch.failure() ?? broken(undefined)));
