@@ -118,16 +118,34 @@ async function runRound(
   }
 
   const work: Work = { run, parts, folder, ...opened, startedAtMs: startOf(run) };
-  const selection = await selectOnce(work, stop);
-  const results = await backUpAll(work, selection, stop);
+  let selection: Selection | undefined;
+  let results: readonly InstanceResult[] = [];
+  try {
+    selection = await selectOnce(work, stop);
+    results = await backUpAll(work, selection, stop);
+  } catch (error) {
+    if (!stop.aborted) throw error;
+  }
   if (stop.aborted) {
     throwIfStopped(signal); // asked to stop from outside: the next call resumes
     const next = opened.handOvers + 1;
     if (next <= MAX_HAND_OVERS) return handOver(work, next, signal);
     log.error('the run was handed over too often', { handOvers: opened.handOvers });
   }
-  return finish(work, selection, results, signal);
+  // Only a run that could not even list its instances in all of its invocations has no selection here.
+  return finish(work, selection ?? NOTHING_LISTED, results, signal);
 }
+
+const NOTHING_LISTED: Selection = {
+  selected: [],
+  missing: [],
+  unmatched: [],
+  problems: [
+    new BackupError('DEADLINE_NEAR', `list the instances: not done after ${MAX_HAND_OVERS} invocations`, {
+      hint: "raise the orchestrator's timeout",
+    }),
+  ],
+};
 
 interface Round {
   readonly kind: 'open';

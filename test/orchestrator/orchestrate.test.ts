@@ -54,7 +54,7 @@ async function invoke({ targets, plan, stop, bucket, ...run }: Wanted = {}): Pro
       store: bucket ?? store,
       invoker: uploader,
       invokeSelf: async (event, taskId) => void hops.push({ event, taskId }),
-      uploaderLimitMs: 24 * HOUR,
+      uploaderLimitMs: HOUR,
       clock,
       log: silentLog,
     },
@@ -359,7 +359,7 @@ describe('an upload', () => {
     uploader.state = async () => 'unknown';
 
     expect(byId(await finish(), 'r-a')).toMatchObject({ status: 'failed', error: { code: 'INVOKE_FAILED' } });
-    expect(clock.now() - Date.parse('2026-11-20T18:00:00Z')).toBeGreaterThan(3 * 24 * HOUR);
+    expect(clock.now() - Date.parse('2026-11-20T18:00:00Z')).toBeGreaterThan(3 * HOUR);
   });
 
   it('that dies after its manifest has stored the backup', async () => {
@@ -550,6 +550,21 @@ describe('the deadline', () => {
     expect(summary.status).toBe('succeeded');
     expect(source.backups).toHaveLength(3);
     expect(uploader.ran).toHaveLength(3);
+  });
+
+  it('hands over also while the instances are still being listed', async () => {
+    const quick = source;
+    source = {
+      ...quick,
+      listInstances: async function* (query, stop) {
+        await clock.sleep(HOUR, stop);
+        yield* quick.listInstances(query, stop);
+      },
+    };
+    expect(await invoke({ deadlineMs: clock.now() + 10 * MINUTE })).toMatchObject({ status: 'continued' });
+    source = quick;
+
+    expect((await finish()).status).toBe('succeeded');
   });
 
   it('is not in the way of a run that ends before', async () => {

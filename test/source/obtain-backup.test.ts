@@ -105,6 +105,23 @@ describe('a backup that goes well', () => {
     expect(backup.ids).toEqual([source.backups[1]?.id]);
   });
 
+  it.each([-20 * MINUTE, 3 * HOUR])(
+    "is recognised by its job when the service's clock is off by %d ms",
+    async (off) => {
+      source.onStart = ({ id }) => ({
+        kind: 'started',
+        jobIds: source.plant({
+          instanceId: id,
+          mode: 'manual',
+          startedAtMs: clock.now() + off,
+          endsAtMs: clock.now(),
+        }).jobIds,
+      });
+
+      await expect(obtain()).resolves.toMatchObject({ adopted: false });
+    },
+  );
+
   it('may appear in the list minutes after its job has finished', async () => {
     source.next({ lagMs: 8 * MINUTE });
 

@@ -9,7 +9,6 @@ import type { CredentialsProvider } from './credentials.ts';
 
 /** The control planes answer within a second or two; a long list of a busy account takes longest. */
 const READ_TIMEOUT_MS = 20_000;
-const CONNECT_TIMEOUT_MS = 10_000;
 
 export interface OpenApiOptions {
   readonly credentials: CredentialsProvider;
@@ -21,6 +20,7 @@ export interface OpenApiOptions {
 
 export function openApiConfig(options: OpenApiOptions): $OpenApiUtil.Config {
   const { protocol, host } = new URL(options.endpoint ?? 'https://unset');
+  const timeoutMs = options.readTimeoutMs ?? READ_TIMEOUT_MS;
   return new $OpenApiUtil.Config({
     credential: new Credential(null, {
       getCredentials: async () => ({ ...(await options.credentials()), providerName: 'tairlift' }),
@@ -29,8 +29,10 @@ export function openApiConfig(options: OpenApiOptions): $OpenApiUtil.Config {
     regionId: options.region,
     protocol: protocol.replace(':', ''),
     ...(options.endpoint === undefined ? {} : { endpoint: host }),
-    readTimeout: options.readTimeoutMs ?? READ_TIMEOUT_MS,
-    connectTimeout: CONNECT_TIMEOUT_MS,
+    readTimeout: timeoutMs,
+    // The HTTP client below takes this for a limit of silence on the socket, also after it is connected: a shorter one
+    // would cut off answers that take long, and call it a failed connection.
+    connectTimeout: timeoutMs,
   });
 }
 

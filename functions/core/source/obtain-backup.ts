@@ -75,6 +75,9 @@ const ADOPT_RUNNING_MS = 3600_000;
 /** A finished job without its files, or a job that is in no list any more, may still show up for so long. */
 const GRACE_MS = 10 * 60_000;
 
+/** A backup whose job is known is recognised by it, even if the clocks differ by more than expected. */
+const LOOK_BACK_MS = 3600_000;
+
 /** Between two looks: a quarter of the time waited so far, so that a long backup costs few calls. */
 const MIN_POLL_MS = 2_000;
 const MAX_POLL_MS = 2 * 60_000;
@@ -364,7 +367,8 @@ interface Look {
 /** Throws BACKUP_FAILED at once when the service lists it as failed. */
 async function lookFor(life: Life, awaited: Awaited, signal: AbortSignal): Promise<Look> {
   const { source, instance } = life;
-  const backups = await source.listBackups(instance, spanFrom(life, Date.parse(awaited.since)), signal);
+  const from = Date.parse(awaited.since) - LOOK_BACK_MS;
+  const backups = await source.listBackups(instance, spanFrom(life, from), signal);
   const backup = theBackup(backups, awaited);
   if (backup?.state === 'failed')
     throw failed(instance, 'the service reports the backup as failed', { backup });
@@ -489,8 +493,9 @@ function earliestStart(jobs: readonly BackupJob[]): number | undefined {
   return starts.length === 0 ? undefined : Math.min(...starts.map((start) => Date.parse(start)));
 }
 
+/** Open towards the future: whatever the service's clock says, a backup that it lists has started. */
 function spanFrom(life: Life, fromMs: number): { readonly from: string; readonly to: string } {
-  return { from: toInstant(fromMs), to: toInstant(life.clock.now() + CLOCK_SKEW_MS + 1000) };
+  return { from: toInstant(fromMs), to: toInstant(life.clock.now() + 24 * 3600_000) };
 }
 
 function pollDelay(waitedMs: number): number {

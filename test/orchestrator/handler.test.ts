@@ -1,0 +1,229 @@
+/** The built functions in the emulated cloud: a timer's event in, verified backups in the bucket out. */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { startEmulator, type Emulator } from '../../emulator/start-emulator.ts';
+import type { FunctionSpec, InstanceSpec, World } from '../../emulator/world.ts';
+import { composeCloud, composeFunctions } from '../../functions/core/compose.ts';
+import { readEnvironment } from '../../functions/core/config.ts';
+import type { BackupError } from '../../functions/core/errors.ts';
+import type { FunctionClient } from '../../functions/core/invoker.ts';
+import type { ObjectStore } from '../../functions/core/repository/object-store.ts';
+import type { Summary } from '../../functions/orchestrator/summary.ts';
+
+const REGION = 'cn-hangzhou';
+const BUCKET = 'my-backups';
+const DIST = join(__dirname, '..', '..', 'dist');
+const RDB = join(__dirname, '..', 'fixtures', 'rdb');
+
+/** All that each role needs. The orchestrator reads no download and deletes nothing; the uploader starts nothing. */
+const ORCHESTRATOR_MAY = [
+  'kvstore:DescribeInstances',
+  'kvstore:DescribeInstanceAttribute',
+  'kvstore:CreateBackup',
+  'kvstore:DescribeBackupTasks',
+  'kvstore:DescribeBackups',
+  'kvstore:DescribeClusterBackupList',
+  'oss:GetObject',
+  'oss:PutObject',
+  'oss:ListObjects',
+  'fc:InvokeFunction',
+  'fc:GetAsyncTask',
+];
+const UPLOADER_MAY = [
+  'kvstore:DescribeBackups',
+  'kvstore:DescribeClusterBackupList',
+  'oss:GetObject',
+  'oss:PutObject',
+  'oss:AbortMultipartUpload',
+];
+
+const file = (name: string): string => join(RDB, name);
+const INSTANCES: readonly InstanceSpec[] = [
+  { region: REGION, id: 'r-standard', name: 'prod-a', rdbFiles: [file('gen__gen-redis7.0.15.rdb')] },
+  {
+    region: REGION,
+    id: 'r-cluster',
+    name: 'prod-b',
+    architecture: 'cluster',
+    shards: 2,
+    rdbFiles: [file('gen__gen-redis7.4.1-cluster.rdb'), file('gen__gen-redis7.2.6.rdb')],
+  },
+  {
+    region: REGION,
+    id: 'r-elder',
+    name: 'prod-c',
+    architecture: 'cluster',
+    deployment: 'classic',
+    jobPerShard: true,
+    shards: 2,
+    rdbFiles: [file('gen__gen-redis8.6.3.rdb'), file('gen__gen-redis6.2.16-lfu.rdb')],
+  },
+  {
+    region: REGION,
+    id: 'r-single',
+    name: 'prod-d',
+    nodes: 'single',
+    rdbFiles: [file('gen__gen-redis7.2.6.rdb')],
+  },
+  { region: REGION, id: 'r-unplanned', name: 'test-a', rdbFiles: [file('gen__gen-redis7.2.6.rdb')] },
+];
+
+describe('the orchestrator as a function', () => {
+  const { signal } = new AbortController();
+  let folder: string;
+  let emulator: Emulator;
+  let functions: FunctionClient;
+  let store: ObjectStore;
+
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'tairlift-orchestrator-'));
+    const plansPath = join(folder, 'plans.yaml');
+    await writeFile(
+      plansPath,
+      `plans:
+  nightly:
+    targets: [{ region: ${REGION}, name: "prod-*" }]
+    destination: { region: ${REGION}, bucket: ${BUCKET}, prefix: "redis/" }
+`,
+    );
+    emulator = await startEmulator({
+      buckets: [{ name: BUCKET, region: REGION }],
+      instances: INSTANCES,
+      functions: (world) => functionsOf(world, plansPath),
+    });
+    const environment = readEnvironment(emulator.environment);
+    const platform = { region: REGION, accountId: emulator.world.accountId, credentials: emulator.accessKey };
+    functions = composeFunctions(environment, platform)('orchestrator');
+    store = composeCloud(environment, platform).storeFor({ region: REGION, bucket: BUCKET, prefix: '' });
+  });
+  afterEach(async () => {
+    await emulator.stop();
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  const call = async (event: unknown, name = 'orchestrator'): Promise<Summary> =>
+    JSON.parse(
+      (await functions.call(name, Buffer.from(JSON.stringify(event)), signal)).toString(),
+    ) as Summary;
+  const keys = async (): Promise<readonly string[]> => {
+    const found: string[] = [];
+    for await (const { key } of store.list('', signal)) found.push(key);
+    return found;
+  };
+  const created = (id: string): number =>
+    emulator.world.journal.entries({ service: 'tair', action: 'CreateBackup', target: id }).length;
+
+  it('turns a timer event into verified backups, and the same event into the same summary', async () => {
+    await emulator.fc.fireTimer('orchestrator', 'every-night');
+    await emulator.fc.whenIdle();
+
+    const summaryKey = (await keys()).find((key) => key.endsWith('/summary.json')) ?? '';
+    const summary = JSON.parse((await store.get(summaryKey, signal))?.toString() ?? '{}') as Summary;
+    expect(summary).toMatchObject({
+      plan: 'nightly',
+      status: 'succeeded',
+      counts: { selected: 4, stored: 3, skipped: 1, failed: 0 },
+    });
+    expect(summary.instances.map(({ instanceId, status }) => [instanceId, status])).toEqual([
+      ['r-cluster', 'stored'],
+      ['r-elder', 'stored'],
+      ['r-single', 'skipped'],
+      ['r-standard', 'stored'],
+    ]);
+    const manifests = (await keys()).filter((key) => key.endsWith('/manifest.json'));
+    expect(manifests).toHaveLength(3);
+    expect(manifests.every((key) => key.startsWith('redis/Backup_r-'))).toBe(true);
+
+    expect(await call({ plan: 'nightly', runId: summary.runId })).toEqual(summary);
+    expect(['r-standard', 'r-cluster', 'r-elder', 'r-single'].map(created)).toEqual([1, 1, 1, 0]);
+    expect(emulator.fc.invocations('uploader')).toHaveLength(3);
+  });
+
+  it('rehearses without a trace', async () => {
+    const summary = await call({ plan: 'nightly', dryRun: true });
+
+    expect(summary.counts).toEqual({ selected: 4, stored: 0, skipped: 1, failed: 0 });
+    expect(await keys()).toEqual([]);
+    expect(emulator.world.journal.entries({ service: 'tair', action: 'CreateBackup' })).toEqual([]);
+  });
+
+  it('ends in an error that carries the summary when an instance fails', async () => {
+    emulator.tair.failNextBackup('r-cluster');
+
+    const error = await call({ plan: 'nightly' }).catch((thrown: unknown) => thrown as BackupError);
+
+    expect(error).toMatchObject({
+      code: 'INVOKE_FAILED',
+      details: { errorType: 'UnhandledInvocationError' },
+    });
+    const { message } = error as BackupError;
+    expect(message).toContain('RUN_INCOMPLETE');
+    expect(message).toContain('r-cluster BACKUP_FAILED');
+    expect(message).toContain('"counts":{"selected":4,"stored":2,"skipped":1,"failed":1}');
+  });
+
+  it('hands a run over to itself before its deadline, and the last invocation reports', async () => {
+    const release = emulator.tair.holdBackup('r-standard');
+    const event = { plan: 'nightly', runId: '20261120T180000Z-nightly', instances: ['r-standard'] };
+    const first = await call(event, 'hasty-orchestrator');
+    release();
+    await emulator.fc.whenIdle();
+
+    expect(first).toEqual({ status: 'continued', runId: '20261120T180000Z-nightly' });
+    const stored = await store.get('redis/.tairlift/runs/20261120T180000Z-nightly/summary.json', signal);
+    expect(JSON.parse(stored?.toString() ?? '{}')).toMatchObject({
+      status: 'succeeded',
+      counts: { stored: 1 },
+    });
+    expect(created('r-standard')).toBe(1);
+  });
+
+  it.each([
+    ['an event that is not JSON', 'nightly', 'the event is not JSON'],
+    ['an unknown plan', '{"plan":"nihgtly"}', 'did you mean "nightly"'],
+    ['a misspelt field', '{"plan":"nightly","dryrun":true}', 'did you mean "dryRun"'],
+  ])('answers %s with one clear error, and does nothing', async (_what, event, message) => {
+    await expect(functions.call('orchestrator', Buffer.from(event), signal)).rejects.toMatchObject({
+      message: expect.stringContaining(message) as string,
+    });
+    expect(emulator.world.journal.entries({ service: 'tair' })).toEqual([]);
+    expect(emulator.world.journal.entries({ service: 'oss' })).toEqual([]);
+  });
+});
+
+function functionsOf(world: World, plansPath: string): readonly FunctionSpec[] {
+  const roleOf = (name: string, allow: readonly string[]): string =>
+    world.identity.addRole({ accountId: world.accountId, name, trusts: ['fc.aliyuncs.com'], allow }).arn;
+  const environment = {
+    TAIRLIFT_ENDPOINT_TAIR: world.endpoints.tair,
+    TAIRLIFT_ENDPOINT_OSS: world.endpoints.oss,
+    TAIRLIFT_ENDPOINT_FC: world.endpoints.fc,
+  };
+  const orchestrator = {
+    region: REGION,
+    codeFolder: join(DIST, 'orchestrator'),
+    memoryMb: 512,
+    timeoutSeconds: 300,
+    role: roleOf('orchestrator', ORCHESTRATOR_MAY),
+    environment: { ...environment, TAIRLIFT_UPLOADER: 'uploader', TAIRLIFT_PLANS: plansPath },
+  };
+  return [
+    {
+      ...orchestrator,
+      name: 'orchestrator',
+      timers: [{ name: 'every-night', cron: '0 0 18 * * *', payload: '{"plan":"nightly"}' }],
+    },
+    { ...orchestrator, name: 'hasty-orchestrator', timeoutSeconds: 4 },
+    {
+      name: 'uploader',
+      region: REGION,
+      codeFolder: join(DIST, 'uploader'),
+      memoryMb: 512,
+      timeoutSeconds: 300,
+      maxAsyncRetryAttempts: 0,
+      role: roleOf('uploader', UPLOADER_MAY),
+      environment,
+    },
+  ];
+}
