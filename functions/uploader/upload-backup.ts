@@ -3,8 +3,9 @@
  * passes, and the manifest last. It ends in a manifest or in an error; called again after a manifest is there, it
  * returns that manifest and changes nothing.
  *
- * It aborts the multipart uploads that it began, and only those: under the same key another uploader may be at
- * work. What a killed one leaves unfinished is swept later, by age.
+ * While a file is under way, the uploader ends no multipart upload but its own: under the same key another one may be
+ * at work. Once the object is there, all that is unfinished under its key is ended. What a killed uploader leaves
+ * under keys that nobody tries again is swept later, by age.
  */
 import pLimit from 'p-limit';
 import { BackupError } from '../core/errors.ts';
@@ -215,7 +216,7 @@ async function storeFileOnce(
       },
       accept: () => requireReadable(scanner.end(), source.name),
       onProgress: (doneBytes) => onProgress?.({ file: file.name, doneBytes, bytes: source.bytes }),
-      onLeftover: (error) => log.warn('a multipart upload could not be aborted', { key, error }),
+      onLeftover: (error) => log.warn('a multipart upload may be left unfinished', { key, error }),
     },
     signal,
   );

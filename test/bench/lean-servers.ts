@@ -118,6 +118,7 @@ function replyTo(
     };
   }
   if (method === 'DELETE') return { status: 204 };
+  if (searchParams.has('uploads')) return { status: 200, body: '<ListMultipartUploadsResult/>' };
   if (object === undefined) return { status: 404, body: '<Error><Code>NoSuchKey</Code></Error>' };
   if (object === 'the file')
     return { status: 200, headers: { ...describesFile, 'content-length': String(file.bytes) } };

@@ -101,6 +101,17 @@ export function testUploadTarget(name: string, open: () => Promise<OpenStore<Upl
       expect(await target.head('dropped', signal)).toBeUndefined();
     });
 
+    it('lists the uploads of exactly one key that are not ended', async () => {
+      const first = await target.begin('listed', signal);
+      const second = await target.begin('listed', signal);
+      await target.begin('listed/longer', signal);
+      expect((await target.unfinished('listed', signal)).toSorted()).toEqual([first, second].toSorted());
+
+      await target.abort('listed', first, signal);
+
+      expect(await target.unfinished('listed', signal)).toEqual([second]);
+    });
+
     it('does not make an object of parts that it does not have', async () => {
       const upload = await target.begin('holed', signal);
       const one = await target.uploadPart('holed', upload, 1, first, signal);

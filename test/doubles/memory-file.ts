@@ -1,4 +1,5 @@
 /** A file in memory as a source. Reads take as long as they are told, so that parts end in any order. */
+import { BackupError } from '../../functions/core/errors.ts';
 import type { ByteSource } from '../../functions/core/transfer/byte-source.ts';
 import { throwIfStopped } from '../../functions/core/transfer/retry.ts';
 
@@ -13,6 +14,7 @@ export function createMemoryFile(
     read: async (start, into, signal) => {
       await options.before?.(start);
       throwIfStopped(signal);
+      if (start + into.length > file.length) throw new BackupError('INTERNAL', 'read beyond the end');
       into.set(file.subarray(start, start + into.length));
     },
   };

@@ -9,7 +9,7 @@ import { throwIfStopped } from '../../functions/core/transfer/retry.ts';
 export interface MemoryStore extends ObjectStore, Omit<UploadTarget, 'head'> {
   readonly objects: Map<string, Buffer>;
   /** Unfinished multipart uploads: id to key. */
-  unfinished(): readonly { readonly id: string; readonly key: string; readonly parts: number }[];
+  openUploads(): readonly { readonly id: string; readonly key: string; readonly parts: number }[];
 }
 
 export function createMemoryStore(): MemoryStore {
@@ -32,7 +32,7 @@ export function createMemoryStore(): MemoryStore {
   return {
     name: 'memory://store',
     objects,
-    unfinished: () => [...uploads].map(([id, { key, parts }]) => ({ id, key, parts: parts.size })),
+    openUploads: () => [...uploads].map(([id, { key, parts }]) => ({ id, key, parts: parts.size })),
     head: async (key, signal) => {
       throwIfStopped(signal);
       const body = objects.get(key);
@@ -104,6 +104,10 @@ export function createMemoryStore(): MemoryStore {
       objects.set(key, whole);
       uploads.delete(id);
       return { etag: etagOf(whole), crc64: checksumOf(whole) };
+    },
+    unfinished: async (key, signal) => {
+      throwIfStopped(signal);
+      return [...uploads].filter(([, upload]) => upload.key === key).map(([id]) => id);
     },
     abort: async (_key, id, signal) => {
       throwIfStopped(signal);

@@ -2,7 +2,7 @@
 import { BackupError } from '../../functions/core/errors.ts';
 import type { UploadTarget } from '../../functions/core/transfer/upload-target.ts';
 
-type Verb = 'head' | 'put' | 'begin' | 'uploadPart' | 'complete' | 'abort';
+type Verb = 'head' | 'put' | 'begin' | 'uploadPart' | 'complete' | 'unfinished' | 'abort';
 
 export interface Spoil {
   readonly verb: Verb;
@@ -43,6 +43,7 @@ export function spoil(target: UploadTarget, spoils: readonly Spoil[]): SpoiledTa
       around('uploadPart', async () => target.uploadPart(key, upload, number, body, signal)),
     complete: async (key, upload, parts, signal) =>
       around('complete', async () => target.complete(key, upload, parts, signal)),
+    unfinished: async (key, signal) => around('unfinished', async () => target.unfinished(key, signal)),
     abort: async (key, upload, signal) => around('abort', async () => target.abort(key, upload, signal)),
   };
 }

@@ -31,7 +31,7 @@ describe('transferFile', () => {
 
   const expectNothingStored = (): void => {
     expect(store.objects.size).toBe(0);
-    expect(store.unfinished()).toEqual([]);
+    expect(store.openUploads()).toEqual([]);
   };
 
   it('stores a large file in parts', async () => {
@@ -85,7 +85,7 @@ describe('transferFile', () => {
 
     expect(stored).toMatchObject({ existed: false, crc64: bigCrc });
     expect(store.objects.get(KEY)?.equals(big)).toBe(true);
-    expect(store.unfinished()).toEqual([]);
+    expect(store.openUploads()).toEqual([]);
   });
 
   it('settles by asking when the answer to a put is lost', async () => {
@@ -202,6 +202,39 @@ describe('transferFile', () => {
     expect(leftovers).toHaveLength(1);
   });
 
+  it('ends what a killed attempt left unfinished under the key, once the object is there', async () => {
+    await store.begin(KEY, signal);
+
+    await transferFile(createMemoryFile(big), store, KEY, optionsWith(), signal);
+
+    expect(store.openUploads()).toEqual([]);
+  });
+
+  it('leaves the unfinished uploads of others alone when it fails', async () => {
+    const theirs = await store.begin(KEY, signal);
+    const target = spoil(store, [{ verb: 'uploadPart', how: 'before' }]);
+
+    await expect(
+      transferFile(createMemoryFile(big), target, KEY, optionsWith(), signal),
+    ).rejects.toMatchObject({
+      code: 'UPLOAD_FAILED',
+    });
+
+    expect(store.openUploads()).toMatchObject([{ id: theirs }]);
+  });
+
+  it('has stored the file also when what is unfinished cannot be listed', async () => {
+    const leftovers: BackupError[] = [];
+    const denied = new BackupError('PERMISSION_DENIED', 'list the uploads');
+    const target = spoil(store, [{ verb: 'unfinished', how: 'before', error: denied }]);
+    const options = optionsWith({ onLeftover: (error) => void leftovers.push(error) });
+
+    expect(await transferFile(createMemoryFile(big), target, KEY, options, signal)).toMatchObject({
+      crc64: bigCrc,
+    });
+    expect(leftovers).toEqual([denied]);
+  });
+
   it('does not believe an object whose checksum is another one', async () => {
     const target = spoil(store, [{ verb: 'complete', how: 'altered' }]);
 
@@ -280,7 +313,7 @@ describe('transferFile', () => {
       expect(await transferFile(createMemoryFile(big), target, KEY, optionsWith(), signal)).toMatchObject({
         existed: true,
       });
-      expect(store.unfinished()).toEqual([]);
+      expect(store.openUploads()).toEqual([]);
     });
   });
 });

@@ -26,6 +26,7 @@ const PERMISSIONS = [
   'oss:GetObject',
   'oss:PutObject',
   'oss:AbortMultipartUpload',
+  'oss:ListMultipartUploads',
 ];
 
 describe('the uploader in a function of 256 MB', () => {

@@ -69,7 +69,7 @@ describe('uploadBackup', () => {
 
   const expectNothingLeft = (): void => {
     expect(store.objects.has(MANIFEST)).toBe(false);
-    expect(store.unfinished()).toEqual([]);
+    expect(store.openUploads()).toEqual([]);
   };
 
   it('stores the file and then its manifest, which says what is stored', async () => {
@@ -80,7 +80,7 @@ describe('uploadBackup', () => {
     expect(uploaded).toMatchObject({ key: MANIFEST, existed: false });
     expect(store.objects.get(`${FOLDER}shard-0.rdb`)?.equals(file)).toBe(true);
     expect([...store.objects.keys()].at(-1)).toBe(MANIFEST);
-    expect(store.unfinished()).toEqual([]);
+    expect(store.openUploads()).toEqual([]);
     const { backup, instance } = requestOf();
     expect(storedManifest()).toEqual({
       version: 1,
@@ -257,7 +257,7 @@ describe('uploadBackup', () => {
 
       expect(spoiled).toBe(true);
       expect(store.objects.get(`${FOLDER}shard-0.rdb`)?.equals(file)).toBe(true);
-      expect(store.unfinished()).toEqual([]);
+      expect(store.openUploads()).toEqual([]);
     });
 
     it('is told from a byte altered on the way by the checksum of the source', async () => {
@@ -417,7 +417,7 @@ describe('uploadBackup', () => {
     await upload(partsOf(() => [backupOf([server.url])], { target }));
 
     expect(storedManifest().files).toMatchObject([{ crc64: checksumOf(file) }]);
-    expect(store.unfinished()).toEqual([]);
+    expect(store.openUploads()).toEqual([]);
   });
 
   describe('when two uploaders race for the manifest', () => {

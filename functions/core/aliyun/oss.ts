@@ -184,23 +184,29 @@ export function createOssStore(options: OssStoreOptions): OssStore {
   }
 
   /**
-   * The upload that a lost answer would have named, so that it is not left unfinished for ever. Should it be another
+   * The upload that a lost answer would have named, so that it is not left unfinished. Should it be another
    * uploader's, no harm is done: both send the same parts of the same file.
-   * https://help.aliyun.com/en/oss/developer-reference/listmultipartuploads
    */
   async function findUpload(key: string, signal: AbortSignal): Promise<string | undefined> {
     try {
-      const { uploads } = await ask.once(
-        { does: 'list the uploads of', action: 'oss:ListMultipartUploads', key },
-        signal,
-        async (sdk) => sdk.listUploads({ prefix: key, 'max-uploads': 1000 }, {}),
-      );
-      const ours = uploads.filter(({ name }) => name === key);
-      return ours.sort((a, b) => b.initiated.localeCompare(a.initiated))[0]?.uploadId;
+      return (await unfinished(key, signal)).at(-1);
     } catch (error) {
       if (error instanceof BackupError && error.code === 'PERMISSION_DENIED') return undefined;
       throw error;
     }
+  }
+
+  /** https://help.aliyun.com/en/oss/developer-reference/listmultipartuploads */
+  async function unfinished(key: string, signal: AbortSignal): Promise<readonly string[]> {
+    const call: OssCall = { does: 'list the uploads of', action: 'oss:ListMultipartUploads', key };
+    // One page: a thousand unfinished uploads of one key do not come about.
+    const { uploads } = await ask(call, signal, async (sdk) =>
+      sdk.listUploads({ prefix: key, 'max-uploads': 1000 }, {}),
+    );
+    return uploads
+      .filter(({ name }) => name === key)
+      .sort((a, b) => a.initiated.localeCompare(b.initiated))
+      .map(({ uploadId }) => uploadId);
   }
 
   /** https://help.aliyun.com/en/oss/developer-reference/uploadpart */
@@ -264,6 +270,7 @@ export function createOssStore(options: OssStoreOptions): OssStore {
     begin,
     uploadPart,
     complete,
+    unfinished,
     abort,
   };
 }

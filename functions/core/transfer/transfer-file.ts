@@ -181,14 +181,10 @@ function partByPart(
         'INTERNAL',
         `complete ${key}: ${complete.length} of ${parts.length} parts arrived`,
       );
-    let isCompleted = false;
-    const existed = await settle(target, key, whole, policy, signal, async () => {
-      const receipt = await target.complete(key, upload, complete, signal);
-      isCompleted = true;
-      return receipt;
-    });
-    // Settled by asking: the object may be another uploader's, and ours still unfinished.
-    if (!isCompleted) await abandon();
+    const existed = await settle(target, key, whole, policy, signal, async () =>
+      target.complete(key, upload, complete, signal),
+    );
+    await sweep(target, key, onLeftover, signal);
     return existed;
   }
 
@@ -201,6 +197,25 @@ function partByPart(
   }
 
   return { take, finish, abandon };
+}
+
+/**
+ * Ends what is unfinished under the key of a finished object: our own upload when another uploader was faster, one
+ * whose beginning was answered to nobody, one of a killed attempt. None of them can become an object any more, so
+ * ending them harms nobody; an uploader that is still at work on one finds the object. Before the object is there,
+ * only the own upload is ever ended. A failure is reported and changes nothing: the file is stored.
+ */
+async function sweep(
+  target: UploadTarget,
+  key: string,
+  onLeftover: TransferOptions['onLeftover'],
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    for (const upload of await target.unfinished(key, signal)) await target.abort(key, upload, signal);
+  } catch (error) {
+    onLeftover?.(asBackupError(error));
+  }
 }
 
 /**

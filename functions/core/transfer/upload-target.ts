@@ -28,6 +28,9 @@ export interface UploadTarget {
    */
   complete(key: string, upload: string, parts: readonly PartReceipt[], signal: AbortSignal): Promise<Receipt>;
 
+  /** Uploads of exactly this key that were begun by anybody and not ended, oldest first. */
+  unfinished(key: string, signal: AbortSignal): Promise<readonly string[]>;
+
   /** Drops the upload and its parts. One that does not exist (any more) counts as dropped. */
   abort(key: string, upload: string, signal: AbortSignal): Promise<void>;
 }
