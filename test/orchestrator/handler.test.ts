@@ -179,6 +179,49 @@ describe('the orchestrator as a function', () => {
     expect(created('r-standard')).toBe(1);
   });
 
+  it('is resumed by the platform when it is killed, and repeats nothing', async () => {
+    const release = emulator.tair.holdBackup('r-standard');
+    await emulator.fc.fireTimer('orchestrator', 'every-night');
+    const held = (): boolean => created('r-standard') > 0;
+    const others = (): boolean => emulator.fc.invocations('uploader').length === 2;
+    while (!held() || !others()) await new Promise((resolve) => setTimeout(resolve, 20));
+
+    expect(emulator.fc.killRunning('orchestrator')).toBe(1);
+    release();
+    await emulator.fc.whenIdle();
+
+    const [summaryKey = ''] = (await keys()).filter((key) => key.endsWith('/summary.json'));
+    expect(JSON.parse((await store.get(summaryKey, signal))?.toString() ?? '{}')).toMatchObject({
+      status: 'succeeded',
+      counts: { selected: 4, stored: 3 },
+    });
+    expect(emulator.fc.invocations('orchestrator')).toHaveLength(2);
+    expect(['r-standard', 'r-cluster', 'r-elder'].map(created)).toEqual([1, 1, 1]);
+    expect(emulator.fc.invocations('uploader')).toHaveLength(3);
+  });
+
+  it('gives an instance one backup and one upload when its event is delivered twice', async () => {
+    const event = { plan: 'nightly', runId: '20261120T180000Z-nightly' };
+
+    const [first, second] = await Promise.all([call(event), call(event)]);
+
+    expect(first.status).toBe('succeeded');
+    expect(second).toEqual(first);
+    expect(['r-standard', 'r-cluster', 'r-elder'].map(created)).toEqual([1, 1, 1]);
+    expect(emulator.fc.invocations('uploader')).toHaveLength(3);
+  });
+
+  it('asks the service little: fewer than ten requests for an instance', async () => {
+    await call({ plan: 'nightly' });
+
+    for (const id of ['r-standard', 'r-cluster', 'r-elder']) {
+      const asked = emulator.world.journal
+        .entries({ service: 'tair', target: id })
+        .map(({ action }) => action);
+      expect({ id, asked: asked.length, isFew: asked.length < 10 }).toMatchObject({ isFew: true });
+    }
+  });
+
   it.each([
     ['an event that is not JSON', 'nightly', 'the event is not JSON'],
     ['an unknown plan', '{"plan":"nihgtly"}', 'did you mean "nightly"'],
