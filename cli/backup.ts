@@ -15,12 +15,13 @@ import { orchestrate } from '../functions/orchestrator/orchestrate.ts';
 import { parseEvent, type RunRequest } from '../functions/orchestrator/parse-event.ts';
 import type { Summary } from '../functions/orchestrator/summary.ts';
 import { runUpload } from '../functions/uploader/run-upload.ts';
+import type { Progress } from '../functions/uploader/upload-backup.ts';
 import { loadPlans, type PlanOptions } from './bucket.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
 import type { Invocation } from './invocation.ts';
-import { readableLine } from './log-lines.ts';
+import { progressOf, readableLine } from './log-lines.ts';
 import { showSummary } from './summary-table.ts';
-import { createBars, note, print, printJson, type Bars, type Progress } from './terminal.ts';
+import { createBars, note, print, printJson, showFiles } from './terminal.ts';
 
 interface BackupOptions extends PlanOptions {
   readonly plan: string;
@@ -96,6 +97,8 @@ async function runHere(request: RunRequest, plan: Plan, cloud: Cloud, signal: Ab
   const store = cloud.storeFor(plan.destination);
   const bars = createBars();
   const log = createLog((line) => {
+    // The bars show it already.
+    if (progressOf(line) !== undefined) return;
     const readable = readableLine(line);
     if (readable !== undefined) bars.note(readable);
   });
@@ -104,7 +107,7 @@ async function runHere(request: RunRequest, plan: Plan, cloud: Cloud, signal: Ab
     signal,
     log,
     upload: async (upload, uploadSignal) => {
-      const progress = showFiles(bars, upload.instance.id);
+      const files = showFiles(bars);
       try {
         const parts = {
           source: cloud.sourceFor(upload.account),
@@ -113,11 +116,12 @@ async function runHere(request: RunRequest, plan: Plan, cloud: Cloud, signal: Ab
           http: cloud.http,
           scanner: () => createRdbScanner(),
           log: log.with({ instance: upload.instance.id }),
-          onProgress: progress.update,
+          onProgress: ({ file, ...progress }: Progress) =>
+            files.update({ label: `${upload.instance.id} ${file}`, ...progress }),
         };
         await runUpload(upload, randomUUID(), parts, uploadSignal);
       } finally {
-        progress.end();
+        files.end();
       }
     },
   });
@@ -146,31 +150,6 @@ async function runHere(request: RunRequest, plan: Plan, cloud: Cloud, signal: Ab
     if (signal.aborted && !request.dryRun)
       note(`to go on: tairlift backup --plan ${plan.name} --run ${request.runId}`);
   }
-}
-
-interface FileProgress {
-  readonly update: (progress: {
-    readonly file: string;
-    readonly doneBytes: number;
-    readonly bytes: number;
-  }) => void;
-  readonly end: () => void;
-}
-
-function showFiles(bars: Bars, instanceId: string): FileProgress {
-  const files = new Map<string, { readonly bar: Progress; done: number }>();
-  return {
-    update: ({ file, doneBytes, bytes }) => {
-      const shown = files.get(file) ?? { bar: bars.start(`${instanceId} ${file}`, bytes), done: 0 };
-      files.set(file, shown);
-      shown.bar.add(doneBytes - shown.done);
-      shown.done = doneBytes;
-      if (doneBytes === bytes) shown.bar.end();
-    },
-    end: () => {
-      for (const { bar } of files.values()) bar.end();
-    },
-  };
 }
 
 const SUMMARY_POLL_MS = 2_000;

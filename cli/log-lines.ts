@@ -1,5 +1,12 @@
 /** The product logs JSON; a person at a terminal reads sentences. */
-import { duration, size } from './terminal.ts';
+import { duration, size, type FileProgress } from './terminal.ts';
+
+/** Bytes of a file that have arrived so far, when the line says so. */
+export function progressOf(line: string): FileProgress | undefined {
+  const { message, instance, file, doneBytes, bytes } = parse(line) ?? {};
+  if (message !== 'progress' || typeof instance !== 'string' || typeof file !== 'string') return undefined;
+  return { label: `${instance} ${file}`, doneBytes: Number(doneBytes), bytes: Number(bytes) };
+}
 
 /** The sentence of a line that the product logged; undefined for anything else that was written. */
 export function readableLine(line: string): string | undefined {

@@ -129,3 +129,28 @@ export function progressBar(label: string, totalBytes: number | undefined): Prog
   const bar = bars.start(label, totalBytes);
   return { add: (bytes) => bar.add(bytes), end: () => bars.end() };
 }
+
+/** Of one file: `label` names it. */
+export interface FileProgress {
+  readonly label: string;
+  readonly doneBytes: number;
+  readonly bytes: number;
+}
+
+/** A bar for each file that is said to move. */
+export function showFiles(bars: Bars): { update(progress: FileProgress): void; end(): void } {
+  const files = new Map<string, { readonly bar: Progress; done: number }>();
+  return {
+    update({ label, doneBytes, bytes }) {
+      const shown = files.get(label) ?? { bar: bars.start(label, bytes), done: 0 };
+      files.set(label, shown);
+      // A file that is read a second time starts over.
+      shown.bar.add(doneBytes - shown.done);
+      shown.done = doneBytes;
+      if (doneBytes === bytes) shown.bar.end();
+    },
+    end: () => {
+      for (const { bar } of files.values()) bar.end();
+    },
+  };
+}
