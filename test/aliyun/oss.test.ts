@@ -141,6 +141,67 @@ describe('the OSS client', () => {
     },
   );
 
+  it('says by name that a bucket cannot have such a name, before it asks', async () => {
+    await expect(bucket.open({ bucket: 'No_Such_Name' }).get('any', signal)).rejects.toMatchObject({
+      code: 'CONFIG_INVALID',
+      message: 'read No_Such_Name/any',
+    });
+  });
+
+  it.each([
+    [
+      'a page in the place of a list',
+      { kind: 'reply', status: 200, body: '<html><body>sign in</body></html>' },
+    ],
+    ['nothing in the place of a list', { kind: 'reply', status: 200, body: '' }],
+    ['half a list', { kind: 'short', bytes: 60 }],
+  ] as const)('does not take %s for an empty list', async (_name, effect) => {
+    await bucket.store.create('kept/a', Buffer.from('x'), 'text/plain', signal);
+    fault('ListObjectsV2', effect);
+
+    const keys = [];
+    for await (const { key } of bucket.store.list('kept/', signal)) keys.push(key);
+
+    expect(keys).toEqual(['kept/a']);
+    expect(countOf('ListObjectsV2')).toBe(2);
+  });
+
+  it('does not believe an answer that is not from OSS', async () => {
+    await bucket.store.create('believed', Buffer.from('content'), 'text/plain', signal);
+    fault('GetObject', { kind: 'headers', set: { 'x-oss-request-id': '' } });
+
+    expect((await bucket.store.get('believed', signal))?.toString()).toBe('content');
+    expect(countOf('GetObject')).toBe(2);
+  });
+
+  it('asks a provider of credentials once for calls that come together', async () => {
+    let asked = 0;
+    const store = bucket.open({
+      credentials: async () => {
+        asked++;
+        await new Promise((resolve) => setImmediate(resolve));
+        return bucket.stage.key;
+      },
+    });
+
+    await Promise.all(Array.from({ length: 8 }, async () => store.head('any', signal)));
+
+    expect(asked).toBe(1);
+  });
+
+  it('asks a provider again that has failed', async () => {
+    let asked = 0;
+    const store = bucket.open({
+      credentials: () => {
+        if (++asked === 1) throw new Error('no metadata service');
+        return Promise.resolve(bucket.stage.key);
+      },
+    });
+
+    expect(await store.head('any', signal)).toBeUndefined();
+    expect(asked).toBe(2);
+  });
+
   it('names the permission and the resource that are missing', async () => {
     const store = bucket.open({ bucket: 'of-somebody-else' });
 

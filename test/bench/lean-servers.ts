@@ -79,6 +79,7 @@ function ossOf(file: RdbFile, crc64: string): RequestListener {
         crc64,
       });
       response.writeHead(reply.status, {
+        'x-oss-request-id': 'bench',
         etag: '"bench"',
         'last-modified': new Date(0).toUTCString(),
         ...reply.headers,
@@ -118,7 +119,11 @@ function replyTo(
     };
   }
   if (method === 'DELETE') return { status: 204 };
-  if (searchParams.has('uploads')) return { status: 200, body: '<ListMultipartUploadsResult/>' };
+  if (searchParams.has('uploads'))
+    return {
+      status: 200,
+      body: '<ListMultipartUploadsResult><Bucket>my-backups</Bucket></ListMultipartUploadsResult>',
+    };
   if (object === undefined) return { status: 404, body: '<Error><Code>NoSuchKey</Code></Error>' };
   if (object === 'the file')
     return { status: 200, headers: { ...describesFile, 'content-length': String(file.bytes) } };

@@ -119,12 +119,16 @@ function singleFlight(provider: CredentialsProvider): CredentialsProvider {
     } catch (cause) {
       if (cause instanceof BackupError) throw cause;
       throw new BackupError('SERVICE_ERROR', 'get credentials for OSS', { retryable: true, cause });
-    } finally {
-      pending = undefined;
     }
   };
-  return async () => (pending ??= ask());
+  return async () => {
+    pending ??= ask().finally(() => (pending = undefined));
+    return pending;
+  };
 }
+
+/** OSS puts it on every answer. */
+const REQUEST_ID_HEADER = 'x-oss-request-id';
 
 /** The largest answer that is read as a whole. */
 const MAX_ANSWER_BYTES = 64 * 1024 ** 2;
@@ -134,8 +138,8 @@ interface Wire {
   request(url: string, params: WireParams): Promise<WireAnswer>;
   /** What went wrong on the connection; the SDK makes something less exact of it. */
   failure(): unknown;
-  /** The headers of the last answer. */
-  headers(): Readonly<Record<string, string>>;
+  /** The headers of the last answer; undefined when there was none. */
+  headers(): Readonly<Record<string, string>> | undefined;
 }
 
 interface WireParams {
@@ -158,7 +162,7 @@ interface WireAnswer {
 
 function createWire(http: HttpClient, signal: AbortSignal): Wire {
   let failed: unknown;
-  let headers: Readonly<Record<string, string>> = {};
+  let headers: Readonly<Record<string, string>> | undefined;
 
   async function exchange(
     url: string,
@@ -174,7 +178,16 @@ function createWire(http: HttpClient, signal: AbortSignal): Wire {
       },
       signal,
     );
+    const { status } = answer;
     ({ headers } = answer);
+    if (status < 300 && headers[REQUEST_ID_HEADER] === undefined) {
+      answer.discard();
+      throw new BackupError('SERVICE_ERROR', 'read an answer: it is not from OSS', {
+        retryable: true,
+        details: { status },
+        hint: 'something between the function and OSS answers in its place; check the endpoint',
+      });
+    }
     const pieces: Buffer[] = [];
     let length = 0;
     await answer.receive((piece) => {
@@ -183,7 +196,6 @@ function createWire(http: HttpClient, signal: AbortSignal): Wire {
         throw new BackupError('SERVICE_ERROR', 'read an answer: it is larger than 64 MiB');
       pieces.push(piece);
     });
-    const { status } = answer;
     return { status, headers, data: Buffer.concat(pieces), res: { status, statusCode: status, headers } };
   }
 
@@ -215,8 +227,8 @@ export interface Sdk {
   listUploads(
     query: Record<string, string | number>,
     options: SdkOptions,
-  ): Promise<{ readonly uploads: readonly SdkUpload[] }>;
-  initMultipartUpload(name: string, options: SdkOptions): Promise<SdkAnswer & { readonly uploadId: string }>;
+  ): Promise<{ readonly bucket?: string; readonly uploads: readonly SdkUpload[] }>;
+  initMultipartUpload(name: string, options: SdkOptions): Promise<SdkAnswer & { readonly uploadId?: string }>;
   uploadPart(
     name: string,
     uploadId: string,
@@ -256,6 +268,8 @@ interface SdkPage {
     readonly size: number;
     readonly lastModified: string;
   }[];
+  /** NaN when the answer is no list. */
+  readonly keyCount: number;
   readonly isTruncated: boolean;
   readonly nextContinuationToken: string | null;
 }

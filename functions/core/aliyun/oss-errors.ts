@@ -23,11 +23,11 @@ interface Meaning {
 
 /**
  * @param thrown the SDK's error, or the connection's
- * @param headers of the last answer, if there was one
+ * @param headers of the last answer; undefined when there was none
  */
 export function toBackupError(
   thrown: unknown,
-  headers: Readonly<Record<string, string>>,
+  headers: Readonly<Record<string, string>> | undefined,
   call: OssCall,
   place: Place,
   signal: AbortSignal,
@@ -42,6 +42,10 @@ export function toBackupError(
       details: { bucket: place.bucket, key: call.key, failure: thrown.kind },
       cause: thrown,
     });
+  }
+  if (headers === undefined) {
+    // Nothing was sent: the SDK itself does not accept the bucket's name, or the keys.
+    return new BackupError('CONFIG_INVALID', attempt, { details: { bucket: place.bucket }, cause: thrown });
   }
   const answer = readAnswer(thrown, headers);
   const meaning = meaningOf(answer, call, place);

@@ -149,8 +149,8 @@ export function createOssStore(options: OssStoreOptions): OssStore {
         ...(token === undefined ? {} : { 'continuation-token': token }),
       };
       const page = await ask({ does: 'list', action: 'oss:ListObjects', key: prefix }, signal, async (sdk) =>
-        // The SDK changes what it is given.
-        sdk.listV2({ ...query }, {}),
+        // The SDK changes what it is given, and makes an empty list of anything that is no list.
+        requireList(await sdk.listV2({ ...query }, {}), ({ keyCount }) => !Number.isNaN(keyCount)),
       );
       for (const { name, size, lastModified } of page.objects)
         yield { key: name, bytes: size, lastModifiedAt: new Date(lastModified).toISOString() };
@@ -171,6 +171,7 @@ export function createOssStore(options: OssStoreOptions): OssStore {
         try {
           return await ask.once(call, signal, async (sdk) => {
             const { uploadId } = await sdk.initMultipartUpload(key, { headers: { ...NEVER_REPLACE } });
+            if (uploadId === undefined) throw noSense('the answer names no upload');
             return uploadId;
           });
         } catch (error) {
@@ -201,7 +202,10 @@ export function createOssStore(options: OssStoreOptions): OssStore {
     const call: OssCall = { does: 'list the uploads of', action: 'oss:ListMultipartUploads', key };
     // One page: a thousand unfinished uploads of one key do not come about.
     const { uploads } = await ask(call, signal, async (sdk) =>
-      sdk.listUploads({ prefix: key, 'max-uploads': 1000 }, {}),
+      requireList(
+        await sdk.listUploads({ prefix: key, 'max-uploads': 1000 }, {}),
+        (page) => page.bucket !== undefined,
+      ),
     );
     return uploads
       .filter(({ name }) => name === key)
@@ -303,6 +307,15 @@ function mayHaveHappened(error: unknown): boolean {
   if (!(error instanceof BackupError) || !error.retryable) return false;
   const { failure, status } = error.details;
   return failure === 'broken' || failure === 'stalled' || (typeof status === 'number' && status >= 500);
+}
+
+function requireList<T>(page: T, isList: (page: T) => boolean): T {
+  if (!isList(page)) throw noSense('the answer is no list');
+  return page;
+}
+
+function noSense(what: string): BackupError {
+  return new BackupError('SERVICE_ERROR', `read an answer of OSS: ${what}`, { retryable: true });
 }
 
 function altered({ does, key }: OssCall, bucket: string): BackupError {
