@@ -19,7 +19,7 @@ export function inspectCommand({ signal, finish }: Invocation): Command {
     .action(async (file: string, options: { readonly json?: true }) => {
       const input = await openInput(file, signal);
       const report = await scan(input);
-      if (options.json === true) printJson({ file: input.name, ...report });
+      if (options.json === true) printJson(toJson(input, report));
       else show(input, report);
       finish(exitCode(report));
     });
@@ -37,6 +37,11 @@ async function scan(input: Input): Promise<RdbReport> {
     bar.end();
   }
   return scanner.end();
+}
+
+/** The report and the fingerprint side by side, with the names that a manifest uses for them. */
+function toJson(input: Input, { fingerprint, ...report }: RdbReport): unknown {
+  return { file: input.name, ...report, ...fingerprint };
 }
 
 function exitCode({ verdict }: RdbReport): ExitCode {

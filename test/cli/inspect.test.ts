@@ -24,7 +24,9 @@ describe('tairlift inspect', () => {
       file: SOUND,
       verdict: 'sound',
       bytes: 58056,
-      fingerprint: { version: 10, keys: 76 },
+      version: 10,
+      keys: 76,
+      databases: { 0: { keys: 64, expires: 4 } },
     });
     expect(code).toBe(0);
   });
