@@ -181,6 +181,25 @@ describe('an empty node of a list', () => {
   });
 });
 
+test('a stream whose last id was set back behind a deleted entry is sound, and so is one that grew again from there', () => {
+  // What Redis 7.0.15 saves after XADD 1-1, XADD 5-5, XDEL 5-5, XSETID 2-1, and after XADD 3-1.
+  const id = [0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1];
+  const first = [2, 1, 0, 1, 0, 1, 0x81, 0x61, 2, 0, 1, 2, 1, 0, 1, 0, 1, 0x81, 0x31, 2, 4, 1];
+  const deleted = [3, 1, 4, 1, 4, 1, 0x81, 0x31, 2, 4, 1];
+  const again = [2, 1, 2, 1, 0, 1, 0x81, 0x31, 2, 4, 1];
+  const stream = (live: number, last: number, ...entries: readonly number[][]): Buffer => {
+    const parts = [live, 1, 1, 1, 1, 1, 0x81, 0x61, 2, 0, 1, ...entries.flat(), 0xff];
+    const listpack = [parts.length + 6, 0, 0, 0, 255, 255, ...parts];
+    const tail = [live, last, 1, 1, 1, 5, 5, live + 1, 0];
+    return fileOf('REDIS0010', [19, 1, 0x73, 1, 16], id, [0x40, listpack.length], listpack, tail);
+  };
+  const live = first.slice(11);
+  expect(scan(stream(1, 2, live, deleted))).toMatchObject({ verdict: 'sound' });
+  expect(scan(stream(2, 3, live, deleted, again))).toMatchObject({ verdict: 'sound' });
+  expect(scan(stream(2, 3, again, deleted, live)).problem?.reason).toBe('stream ids that do not increase');
+  expect(scan(stream(2, 2, live, deleted, again)).problem?.reason).toMatch(/before its last entry/);
+});
+
 test('a stream that has a length but no nodes is corrupt', () => {
   const empty = fileOf('REDIS0010', [19, 1, 0x6b, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
   const lying = fileOf('REDIS0010', [19, 1, 0x6b, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0]);

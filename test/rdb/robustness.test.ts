@@ -143,6 +143,8 @@ test.each([
   ['a compressed string', [0, 1, 0x6b, 0xc3, 0x80, 0xff, 0xff, 0xff, 0xff, 0x81, 0, 0, 0, 0x10, 0, 0, 0, 0]],
   ['a key', [0, 0x80, 0x03, 0xff, 0xff, 0xff]],
   ['a listpack', [16, 1, 0x6b, 0x80, 0x03, 0xff, 0xff, 0xff]],
+  ['a huge key', [0, 0x81, 0, 0, 0, 0xff, 0, 0, 0, 0]],
+  ['a huge listpack', [16, 1, 0x6b, 0x81, 0, 0, 0, 0xff, 0, 0, 0, 0]],
   ['a list', [1, 1, 0x6b, 0x81, 0, 0x1f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]],
 ])('%s that announces more than there is costs no memory', (_what, body) => {
   const file = Buffer.concat([Buffer.from('REDIS0012'), Buffer.from(body), Buffer.alloc(1000)]);
@@ -152,12 +154,46 @@ test.each([
   expect(['truncated', 'corrupt']).toContain(report.verdict);
 });
 
-test('a value that is too large to be held is named, and not called sound', () => {
-  const listpack = Buffer.concat([Buffer.from([0, 0, 0, 0, 0, 0]), Buffer.alloc(3000), Buffer.from([0xff])]);
-  const file = fileOf('REDIS0012', [16, 1, 0x6b, 0x4b, 0xbf], listpack);
-  expect(scan(file, 100, { heldBytesMax: 1000 })).toMatchObject({
-    verdict: 'unsupported',
-    problem: { key: 'k', reason: expect.stringContaining('more than the 1000 that are held') as string },
+describe('a value that is too large to be held', () => {
+  const file = readFixture('gen__gen-redis7.0.15.rdb');
+  const heldBytesMax = 300;
+
+  test('is proven by the checksum of the file, and counted as not looked into', () => {
+    const whole = scan(file);
+    const report = scan(file, 100, { heldBytesMax, expiredBefore: 0 });
+    expect(report).toMatchObject({
+      verdict: 'sound',
+      fingerprint: { keys: whole.fingerprint.keys, types: whole.fingerprint.types },
+    });
+    expect(report.fingerprint.unchecked).toBeGreaterThan(2);
+    expect(report.live?.unchecked).toBe(report.fingerprint.unchecked);
+    expect(whole.fingerprint.unchecked).toBeUndefined();
+    expect(report.fingerprint.digest).not.toBe(whole.fingerprint.digest);
+  });
+
+  test('is not trusted where there is no checksum to prove it', () => {
+    const disabled = Buffer.from(file);
+    disabled.fill(0, disabled.length - FOOTER_BYTES);
+    expect(scan(disabled, 100, { heldBytesMax }).verdict).toBe('unverifiable');
+  });
+
+  test('still changes the digest with every change of its bytes', () => {
+    const listpack = [12, 0, 0, 0, 2, 0, 0x81, 0x66, 2, 7, 1, 0xff];
+    const digests = [7, 8].map((value) => {
+      const bytes = listpack.map((byte) => (byte === 7 ? value : byte));
+      const report = scan(fileOf('REDIS0012', [16, 1, 0x6b, 0x40, 12], bytes), 1, { heldBytesMax: 11 });
+      expect(report).toMatchObject({ verdict: 'sound', fingerprint: { keys: 1, unchecked: 1 } });
+      return report.fingerprint.digest;
+    });
+    expect(digests[0]).not.toBe(digests[1]);
+  });
+
+  test('is a fault if it is a key', () => {
+    const key = fileOf('REDIS0012', [0, 0x43, 0xe9], Buffer.alloc(1001, 'k'), [1, 0x31]);
+    expect(scan(key, 100, { heldBytesMax: 1000 })).toMatchObject({
+      verdict: 'unsupported',
+      problem: { reason: expect.stringContaining('more than the 1000 that are held') as string },
+    });
   });
 });
 

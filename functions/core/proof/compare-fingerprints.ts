@@ -31,6 +31,8 @@ export function compareFingerprints(file: ContentSummary, server: ContentSummary
   const serverTypes: Readonly<Record<string, number>> = server.types;
   for (const type of bothKeys(fileTypes, serverTypes))
     compare(`keys of type ${type}`, fileTypes[type] ?? 0, serverTypes[type] ?? 0);
+  // What was not looked into cannot be compared: said first, because the digests then differ as well.
+  compare('keys not looked into', file.unchecked ?? 0, server.unchecked ?? 0);
   compare('digest', file.digest, server.digest);
   return differences;
 }
@@ -42,8 +44,8 @@ export function summaryOf(fingerprint: Fingerprint): ContentSummary {
     // The keys of `types` are logical types by its own declaration.
     types[type as LogicalType] = count.keys;
   }
-  const { keys, expires, databases, digest } = fingerprint;
-  return { keys, expires, databases, types, digest };
+  const { keys, expires, databases, digest, unchecked } = fingerprint;
+  return { keys, expires, databases, types, digest, ...(unchecked === undefined ? {} : { unchecked }) };
 }
 
 function bothKeys(a: object, b: object): string[] {

@@ -46,10 +46,20 @@ export function createValueContext(
   };
 }
 
-/** Reads a compact value whole and starts the walk over its entries. */
-export function* held<Walk extends Entries>(context: ValueContext, entries: Walk, what: string): Parse<Walk> {
-  const { input, texts } = context;
+/**
+ * Reads a compact value whole and starts the walk over its entries. One that is too large to be held goes into the
+ * digest as it is, is counted as unchecked, and there is no walk.
+ */
+export function* held<Walk extends Entries>(
+  context: ValueContext,
+  entries: Walk,
+  what: string,
+): Parse<Walk | undefined> {
+  const { input, texts, digest } = context;
   input.begin(what);
-  if (!texts.take()) yield* texts.whole();
-  return entries.open(texts.bytes, texts.start, texts.end);
+  if (texts.take() || (yield* texts.wholeUnlessTooLarge()))
+    return entries.open(texts.bytes, texts.start, texts.end);
+  digest.unchecked();
+  yield* texts.passRest(digest);
+  return undefined;
 }

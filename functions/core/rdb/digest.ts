@@ -26,6 +26,9 @@
  * | stream | for each entry id(entry), number(fields), text(field), text(value) …; then id(last), id(greatest deleted), number(ever added), number(length) | group: number(1), text(group), id(last delivered); consumer: number(2), text(group), text(consumer); pending: number(3), text(group), id(entry), number(deliveries); owner: number(4), text(group), text(consumer), id(entry) |
  * | module | block(module id low, high, 0, 0), then of each part block(opcode, low, high, 0) (1 and 2: integer, 3: float in low, 4: double), a string as block(5, 0, 0, 0), text(it) | |
  *
+ * A compact value that was too large to be looked into stands in the ordered part as text(the value as it is stored);
+ * a server cannot say the same, so such a data set can be compared with another file, but not with a server.
+ *
  * Left out, because a live server cannot say it exactly: clocks of consumers and deliveries, how much a group has
  * read, producers of a stream, idle times and access frequencies. Streams of RDB 9 and older do not know deleted and
  * ever added; they count as id 0-0 and their length, which is what a server makes of them.
@@ -48,6 +51,8 @@ export interface RdbContents extends TextSink {
   id(msHigh: number, msLow: number, seqHigh: number, seqLow: number): void;
   number(value: number): void;
   block(word1: number, word2: number, word3: number, word4: number): void;
+  /** What is said next of this key is a compact value as it is stored, because it was too large to be looked into. */
+  unchecked?(): void;
   endKey(): void;
 }
 
@@ -101,8 +106,10 @@ export class ContentDigest implements RdbContents {
   private database = 0;
   private expires = false;
   private isKeyDropped = false;
+  private isKeyUnchecked = false;
   private type = 0;
 
+  private uncheckedKeys = 0;
   private readonly sum = new Sum128();
   private readonly counts = new Map<number, { keys: number; expires: number }>();
   private readonly typeCounts: number[] = LOGICAL_TYPES.map(() => 0);
@@ -129,6 +136,7 @@ export class ContentDigest implements RdbContents {
     this.expires = expires;
     this.isKeyDropped = expires && high * TWO_32 + (low >>> 0) < this.expiredBefore;
     if (type !== LOGICAL_TYPES[this.type]) this.type = LOGICAL_TYPES.indexOf(type);
+    this.isKeyUnchecked = false;
     this.elementCount = 0;
     this.droppedCount = 0;
     this.elements.reset();
@@ -203,6 +211,11 @@ export class ContentDigest implements RdbContents {
     this.next?.block(word1, word2, word3, word4);
   }
 
+  unchecked(): void {
+    this.isKeyUnchecked = true;
+    this.next?.unchecked?.();
+  }
+
   endElement(): void {
     if (this.isElementDropped) {
       this.droppedCount++;
@@ -227,6 +240,7 @@ export class ContentDigest implements RdbContents {
     ofKey.finish();
     this.sum.add(ofKey);
     this.count();
+    if (this.isKeyUnchecked) this.uncheckedKeys++;
   }
 
   /** A hash of what was said so far of the current element: after its first text this tells members and fields apart. */
@@ -249,7 +263,8 @@ export class ContentDigest implements RdbContents {
       const count = this.typeCounts[index] ?? 0;
       if (count > 0) types[type] = count;
     }
-    return { keys, expires, databases, types, digest: this.sum.toHex() };
+    const summary = { keys, expires, databases, types, digest: this.sum.toHex() };
+    return this.uncheckedKeys === 0 ? summary : { ...summary, unchecked: this.uncheckedKeys };
   }
 
   private count(): void {
@@ -269,6 +284,7 @@ export function mergeSummaries(summaries: readonly ContentSummary[]): ContentSum
   const databases: Record<string, { keys: number; expires: number }> = {};
   const types: Partial<Record<LogicalType, number>> = {};
   let digest = 0n;
+  const unchecked = summaries.reduce((sum, { unchecked: more = 0 }) => sum + more, 0);
   for (const summary of summaries) {
     for (const [database, { keys, expires }] of Object.entries(summary.databases)) {
       const counts = (databases[database] ??= { keys: 0, expires: 0 });
@@ -287,5 +303,6 @@ export function mergeSummaries(summaries: readonly ContentSummary[]): ContentSum
     databases,
     types,
     digest: digest.toString(16).padStart(32, '0'),
+    ...(unchecked === 0 ? {} : { unchecked }),
   };
 }

@@ -94,6 +94,7 @@ export class FileFacts {
       biggest: [...this.biggest],
       slots: this.slots.report(),
       digest: contents.digest,
+      ...(contents.unchecked === undefined ? {} : { unchecked: contents.unchecked }),
     };
   }
 }

@@ -71,6 +71,11 @@ export interface Fingerprint {
    * and the encodings. See digest.ts for its definition.
    */
   readonly digest: string;
+  /**
+   * Keys with a value of which the bytes are proven by the file's checksum alone, because it is too large to be looked
+   * into; absent if there is none. They are among the biggest.
+   */
+  readonly unchecked?: number;
 }
 
 /** Contents as a server counts them: the part of a fingerprint that can be asked of a live server as well. */
@@ -81,6 +86,8 @@ export interface ContentSummary {
   /** Keys by logical type; only types that occur. */
   readonly types: Readonly<Partial<Record<LogicalType, number>>>;
   readonly digest: string;
+  /** Keys with a value that was too large to be looked into; absent if there is none, as always from a server. */
+  readonly unchecked?: number;
 }
 
 export interface RdbReport {

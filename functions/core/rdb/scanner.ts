@@ -28,7 +28,7 @@ export interface RdbScannerOptions {
   readonly expiredBefore?: number;
   /** Hears of every key and element as it is read. */
   readonly contents?: RdbContents;
-  /** Largest key or compact value that is held in memory to be checked. Default 64 MiB. */
+  /** Largest compact value that is held in memory to be looked into, and largest key at all. Default 32 MiB. */
   readonly heldBytesMax?: number;
 }
 

@@ -66,14 +66,19 @@ class StreamId {
 
 /** What is known of the entries once all nodes are read. */
 interface Entries {
+  /** False if a node was too large to be looked into. */
+  areAllKnown: boolean;
   live: number;
-  /** Of the entry before, deleted ones included; undefined before the first. */
+  /**
+   * Of the last one that is live; undefined before the first. Deleted ones do not count: after `XDEL` of the newest,
+   * `XSETID` may go back behind it, and ids that stood there are given out again.
+   */
   last: StreamId | undefined;
 }
 
 export function* readStream(context: ValueContext, type: number, dialect: Dialect): Parse<void> {
   const { input, digest } = context;
-  const entries: Entries = { live: 0, last: undefined };
+  const entries: Entries = { areAllKnown: true, live: 0, last: undefined };
   input.begin('the number of nodes of a stream');
   const nodes = yield* input.length();
   for (let left = nodes; left > 0; left--) yield* readNode(context, entries);
@@ -82,7 +87,8 @@ export function* readStream(context: ValueContext, type: number, dialect: Dialec
   const length = yield* input.length();
   // Redis has written streams whose length disagrees with their entries, and loads them; Valkey 9.1 refuses them.
   const isRefused = dialect === 'valkey' || nodes === 0;
-  if (length !== entries.live && isRefused) corrupt(`a length of ${length} for ${entries.live} entries`);
+  if (length !== entries.live && isRefused && entries.areAllKnown)
+    corrupt(`a length of ${length} for ${entries.live} entries`);
   const last = yield* readId(input, 'the last id of a stream');
   if (entries.last?.isAfter(last) === true) corrupt('the last id of a stream is before its last entry');
   let deleted = new StreamId();
@@ -111,8 +117,8 @@ function* readNode(context: ValueContext, entries: Entries): Parse<void> {
   if (texts.end - texts.start !== ID_BYTES) corrupt(`a node key of ${texts.end - texts.start} bytes`);
   const master = new StreamId();
   master.read(texts.bytes, texts.start);
-  yield* held(context, listpack, 'the entries of a stream node');
-  sayEntries(context, master, entries);
+  if (yield* held(context, listpack, 'the entries of a stream node')) sayEntries(context, master, entries);
+  else entries.areAllKnown = false;
 }
 
 /** The node's counts and the fields of its first entry, then its entries, each with a count of its own parts at the end. */
@@ -131,13 +137,14 @@ function sayEntries(context: ValueContext, master: StreamId, entries: Entries): 
     const flags = nextNumber(context);
     if (flags < 0 || flags > (ENTRY_DELETED | ENTRY_SAME_FIELDS))
       corrupt(`a stream entry with the unknown flags ${flags}`);
-    const id = nextId(context, master, entries.last);
-    entries.last = id;
+    const id = nextId(context, master);
     const isLive = (flags & ENTRY_DELETED) === 0;
-    if (isLive) liveSeen++;
     const hasSameFields = (flags & ENTRY_SAME_FIELDS) !== 0;
     const fields = hasSameFields ? masterFields : nextCount(context, 'fields of an entry');
     if (isLive) {
+      if (entries.last !== undefined && !id.isAfter(entries.last)) corrupt('stream ids that do not increase');
+      entries.last = id;
+      liveSeen++;
       sayId(context, id);
       digest.number(fields);
     }
@@ -154,7 +161,7 @@ function sayEntries(context: ValueContext, master: StreamId, entries: Entries): 
   entries.live += live;
 }
 
-function nextId(context: ValueContext, master: StreamId, before: StreamId | undefined): StreamId {
+function nextId(context: ValueContext, master: StreamId): StreamId {
   const { listpack } = context;
   const id = new StreamId();
   id.copy(master);
@@ -164,7 +171,6 @@ function nextId(context: ValueContext, master: StreamId, before: StreamId | unde
   advance(context);
   listpack.asInteger();
   id.addSeq(listpack.high, listpack.low);
-  if (before !== undefined && !id.isAfter(before)) corrupt('stream ids that do not increase');
   return id;
 }
 

@@ -67,27 +67,53 @@ export class Texts {
     return length <= INLINE_BYTES_MAX && this.takePlain(5, length);
   }
 
-  /** Reads a text that is needed in one piece; one that is too large to hold is a fault. */
+  /** Reads a text that is needed in one piece; one that is too large to hold is a fault, if it is there at all. */
   *whole(): Parse<void> {
-    if (this.take()) return;
-    if (!(yield* this.header())) return;
-    if (this.length > this.heldBytesMax) {
-      unsupported(
-        `${this.length} bytes in one piece are more than the ${this.heldBytesMax} that are held for checking`,
-      );
-    }
+    if (yield* this.wholeUnlessTooLarge()) return;
+    yield* this.passRest(NOWHERE);
+    unsupported(
+      `${this.length} bytes in one piece are more than the ${this.heldBytesMax} that are held for checking`,
+    );
+  }
+
+  /** Reads a text in one piece; of one that is too large says false, and `passRest` must be called. */
+  *wholeUnlessTooLarge(): Parse<boolean> {
+    if (this.take() || !(yield* this.header())) return true;
+    if (this.length > this.heldBytesMax) return false;
     const size = this.compressed === 0 ? this.length : this.compressed;
     if (this.input.lacks(size)) yield size;
     if (this.compressed === 0) this.takePlain(0, this.length);
     else this.inflate(this.length, this.compressed);
+    return true;
   }
 
   /** Hands a text of any size over to the sink; returns its length. */
   *pass(sink: TextSink): Parse<number> {
     const isWhole = this.take() || !(yield* this.header());
-    if (!isWhole) return yield* this.passInPieces(sink);
+    if (!isWhole) return yield* this.passRest(sink);
     sink.text(this.bytes, this.start, this.end);
     return this.end - this.start;
+  }
+
+  /** Hands the text whose header was just read over to the sink in pieces; returns its length. */
+  *passRest(sink: TextSink): Parse<number> {
+    const { input, length, compressed } = this;
+    sink.beginText(length);
+    if (compressed > 0) {
+      yield* decompressInPieces(input, compressed, length, (bytes, start, end) =>
+        sink.piece(bytes, start, end),
+      );
+    } else {
+      for (let left = length; left > 0;) {
+        if (input.lacks(1)) yield 1;
+        const size = Math.min(left, input.end - input.position);
+        sink.piece(input.bytes, input.position, input.position + size);
+        input.position += size;
+        left -= size;
+      }
+    }
+    sink.endText();
+    return length;
   }
 
   private takePlain(header: number, length: number): boolean {
@@ -171,25 +197,5 @@ export class Texts {
     if (input.lacks(1 + size)) yield 1 + size;
     this.takeInteger(size);
     return false;
-  }
-
-  private *passInPieces(sink: TextSink): Parse<number> {
-    const { input, length, compressed } = this;
-    sink.beginText(length);
-    if (compressed > 0) {
-      yield* decompressInPieces(input, compressed, length, (bytes, start, end) =>
-        sink.piece(bytes, start, end),
-      );
-    } else {
-      for (let left = length; left > 0;) {
-        if (input.lacks(1)) yield 1;
-        const size = Math.min(left, input.end - input.position);
-        sink.piece(input.bytes, input.position, input.position + size);
-        input.position += size;
-        left -= size;
-      }
-    }
-    sink.endText();
-    return length;
   }
 }

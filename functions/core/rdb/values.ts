@@ -36,7 +36,7 @@ export function* readValue(context: ValueContext, type: number, dialect: Dialect
     case TYPE.hashWithExpiry:
       return yield* readHashWithExpiry(context, true);
     case TYPE.listZiplist:
-      return refuseNone(sayList(context, yield* held(context, ziplist, 'a ziplist of a list')));
+      return sayList(context, yield* held(context, ziplist, 'a ziplist of a list'));
     case TYPE.listQuicklist:
       return yield* readQuicklist(context);
     case TYPE.listQuicklist2:
@@ -200,12 +200,13 @@ function* readHashWithExpiry(context: ValueContext, hasSmallest: boolean): Parse
 
 /** Some servers have saved empty nodes, and all skip them; a list of nothing else is refused. */
 function* readQuicklist(context: ValueContext): Parse<void> {
-  let elements = 0;
+  let isEmpty = true;
   let left = yield* count(context.input, 'the nodes of a list');
   for (; left > 0; left--) {
-    elements += sayList(context, yield* held(context, context.ziplist, 'a ziplist of a list'));
+    const entries = yield* held(context, context.ziplist, 'a ziplist of a list');
+    if (sayEach(context, entries)) isEmpty = false;
   }
-  refuseNone(elements);
+  if (isEmpty) refuseEmpty();
 }
 
 const NODE_PLAIN = 1;
@@ -213,45 +214,55 @@ const NODE_PACKED = 2;
 
 function* readQuicklist2(context: ValueContext): Parse<void> {
   const { input } = context;
-  let elements = 0;
+  let isEmpty = true;
   let left = yield* count(input, 'the nodes of a list');
   for (; left > 0; left--) {
     input.begin('a node of a list');
     const container = yield* input.length();
     if (container === NODE_PACKED) {
-      elements += sayList(context, yield* held(context, context.listpack, 'a listpack of a list'));
+      const entries = yield* held(context, context.listpack, 'a listpack of a list');
+      if (sayEach(context, entries)) isEmpty = false;
     } else if (container === NODE_PLAIN) {
       const length = yield* context.texts.pass(context.digest);
       if (length === 0) corrupt('a list node without content');
-      elements++;
+      isEmpty = false;
     } else {
       corrupt(`a list node of the unknown kind ${container}`);
     }
   }
-  refuseNone(elements);
+  if (isEmpty) refuseEmpty();
 }
 
 /** A count of things of which a saved key has at least one. */
 function* count(input: Input, what: string): Parse<number> {
   input.begin(`the length of ${what}`);
   const length = yield* input.length();
-  refuseNone(length);
+  if (length === 0) refuseEmpty();
   return length;
 }
 
-/** Returns how many elements there were. */
-function sayList({ digest }: ValueContext, entries: Entries): number {
-  let elements = 0;
-  for (; entries.next(); elements++) {
+// Each of these takes `undefined` for a value that is too large to be looked into: there is nothing to say of it.
+
+function sayList(context: ValueContext, entries: Entries | undefined): void {
+  if (!sayEach(context, entries)) refuseEmpty();
+}
+
+/** Returns whether there was anything. */
+function sayEach({ digest }: ValueContext, entries: Entries | undefined): boolean {
+  if (entries === undefined) return true;
+  let isEmpty = true;
+  while (entries.next()) {
+    isEmpty = false;
     entries.asText();
     digest.text(entries.bytes, entries.start, entries.end);
   }
-  return elements;
+  return !isEmpty;
 }
 
-function saySet(context: ValueContext, entries: Entries): void {
+function saySet(context: ValueContext, entries: Entries | undefined): void {
   const { digest } = context;
-  refuseEmpty(entries);
+  if (entries === undefined) return;
+  if (!entries.next()) refuseEmpty();
   do {
     entries.asText();
     digest.beginElement();
@@ -261,9 +272,10 @@ function saySet(context: ValueContext, entries: Entries): void {
   } while (entries.next());
 }
 
-function sayHash(context: ValueContext, entries: Entries): void {
+function sayHash(context: ValueContext, entries: Entries | undefined): void {
   const { digest } = context;
-  refuseEmpty(entries);
+  if (entries === undefined) return;
+  if (!entries.next()) refuseEmpty();
   do {
     entries.asText();
     digest.beginElement();
@@ -276,9 +288,10 @@ function sayHash(context: ValueContext, entries: Entries): void {
   } while (entries.next());
 }
 
-function saySortedSet(context: ValueContext, entries: Entries): void {
+function saySortedSet(context: ValueContext, entries: Entries | undefined): void {
   const { digest } = context;
-  refuseEmpty(entries);
+  if (entries === undefined) return;
+  if (!entries.next()) refuseEmpty();
   do {
     entries.asText();
     digest.beginElement();
@@ -292,9 +305,10 @@ function saySortedSet(context: ValueContext, entries: Entries): void {
 }
 
 /** Triples of field, value and expiry, soonest first, 0 for none and then last. */
-function sayHashWithExpiry(context: ValueContext, entries: Entries): void {
+function sayHashWithExpiry(context: ValueContext, entries: Entries | undefined): void {
   const { digest } = context;
-  refuseEmpty(entries);
+  if (entries === undefined) return;
+  if (!entries.next()) refuseEmpty();
   let last = 0;
   let isPastExpiries = false;
   do {
@@ -323,12 +337,8 @@ function sayFieldExpiry({ digest }: ValueContext, expiry: number): void {
   digest.fieldExpiry(expiry | 0, Math.floor(expiry / 2 ** 32));
 }
 
-function refuseEmpty(entries: Entries): void {
-  if (!entries.next()) refuseNone(0);
-}
-
-function refuseNone(elements: number): void {
-  if (elements === 0) corrupt('a key without any element, which no server saves');
+function refuseEmpty(): never {
+  corrupt('a key without any element, which no server saves');
 }
 
 function refuseRepetition({ digest, seen }: ValueContext): void {
