@@ -127,8 +127,17 @@ function singleFlight(provider: CredentialsProvider): CredentialsProvider {
   };
 }
 
-/** OSS puts it on every answer. */
-const REQUEST_ID_HEADER = 'x-oss-request-id';
+/**
+ * Is it OSS that answers? It puts `x-oss-request-id` on every answer; that it always will is stated nowhere, so any
+ * header of its own, or the tag of an object, is proof enough. A proxy's or a portal's page has none of them.
+ */
+function isFromOss(headers: Readonly<Record<string, string>>): boolean {
+  return (
+    'etag' in headers ||
+    headers['server'] === 'AliyunOSS' ||
+    Object.keys(headers).some((name) => name.startsWith('x-oss-'))
+  );
+}
 
 /** The largest answer that is read as a whole. */
 const MAX_ANSWER_BYTES = 64 * 1024 ** 2;
@@ -180,7 +189,7 @@ function createWire(http: HttpClient, signal: AbortSignal): Wire {
     );
     const { status } = answer;
     ({ headers } = answer);
-    if (status < 300 && headers[REQUEST_ID_HEADER] === undefined) {
+    if (status < 300 && !isFromOss(headers)) {
       answer.discard();
       throw new BackupError('SERVICE_ERROR', 'read an answer: it is not from OSS', {
         retryable: true,
