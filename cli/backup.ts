@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Command } from 'commander';
 import { systemClock } from '../functions/core/clock.ts';
 import { composeCloud, composeFunctions, type Cloud, type FunctionsFor } from '../functions/core/compose.ts';
-import { planNamed, readEnvironment, type Plan } from '../functions/core/config.ts';
+import { notActedOn, planNamed, readEnvironment, type Plan } from '../functions/core/config.ts';
 import { BackupError } from '../functions/core/errors.ts';
 import { createInProcessInvoker } from '../functions/core/in-process-invoker.ts';
 import { toTaskId } from '../functions/core/invoker.ts';
@@ -51,6 +51,9 @@ export function backupCommand({ signal, finish }: Invocation): Command {
     .action(async (options: BackupOptions) => {
       const environment = readEnvironment(process.env);
       const plan = planNamed(await loadPlans(options, environment), options.plan);
+      const idle = notActedOn(plan);
+      if (idle.length > 0)
+        note(`plan ${plan.name} has keys that this version does not act on: ${idle.join(', ')}`);
       const request = toRequest(options);
       const platform = platformOf(process.env);
       const cloud = composeCloud(environment, platform);

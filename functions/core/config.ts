@@ -239,6 +239,11 @@ export function planNamed(plans: ReadonlyMap<string, Plan>, name: string): Plan 
   });
 }
 
+/** Keys of the plan that are understood and checked, and that nothing acts on yet. Said at each run, so that nobody relies on them. */
+export function notActedOn(plan: Plan): readonly string[] {
+  return (['retention', 'objective', 'notify'] as const).filter((key) => plan[key] !== undefined);
+}
+
 /** How many errors a run of this many instances tolerates before it stops starting new ones. */
 export function toleratedErrors(limit: MaxErrors, selected: number): number {
   return limit.kind === 'count' ? limit.count : Math.floor(limit.share * selected);

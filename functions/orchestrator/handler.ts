@@ -6,7 +6,14 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { systemClock } from '../core/clock.ts';
 import { composeCloud, composeFunctions, type Cloud, type FunctionsFor } from '../core/compose.ts';
-import { planNamed, readEnvironment, readPlans, type Environment, type Plan } from '../core/config.ts';
+import {
+  notActedOn,
+  planNamed,
+  readEnvironment,
+  readPlans,
+  type Environment,
+  type Plan,
+} from '../core/config.ts';
 import { BackupError, asBackupError, describe } from '../core/errors.ts';
 import { platformOf, type FunctionContext } from '../core/function-context.ts';
 import { createFunctionInvoker, encodeEvent } from '../core/invoker.ts';
@@ -28,6 +35,9 @@ export async function handler(event: Buffer, context: FunctionContext): Promise<
     const request = parseEvent(event, enteredAtMs);
     const environment = readEnvironment(process.env);
     const plan = planNamed(await loadPlans(environment), request.plan);
+    const idle = notActedOn(plan);
+    if (idle.length > 0)
+      log.warn('the plan has keys that this version does not act on', { plan: plan.name, keys: idle });
     const platform = platformOf(context);
     const cloud = composeCloud(environment, platform);
     const functionsFor = composeFunctions(environment, platform);

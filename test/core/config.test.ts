@@ -58,6 +58,7 @@ plans:
     );
     expect(plan.destination).toEqual({ region: 'cn-hangzhou', bucket: 'other-backups', prefix: 'tair/' });
     expect(plan.rate.maxErrors).toEqual({ kind: 'share', share: 0.1 });
+    expect(notActedOn(plan)).toEqual(['retention', 'objective', 'notify']);
     expect(plan.notify).toEqual([{ dingtalk: 'https://example.test/hook' }]);
   });
 
