@@ -1,4 +1,5 @@
 import {
+  notActedOn,
   planNamed,
   readEnvironment,
   readPlans,
