@@ -150,6 +150,121 @@ describe('a file behind a URL', () => {
     });
   });
 
+  describe('takes every byte from an answer that', () => {
+    const head = (version: string, headers: readonly string[]): string =>
+      [
+        `HTTP/${version} 206 Partial Content`,
+        'Content-Range: bytes 0-299999/300000',
+        ...headers,
+        '',
+        '',
+      ].join('\r\n');
+
+    it.each<[string, Answer]>([
+      [
+        'comes in chunks and tells no length',
+        (_request, response) => {
+          response.writeHead(206, { 'content-range': 'bytes 0-299999/300000' });
+          response.write(file.subarray(0, 100_000));
+          response.end(file.subarray(100_000));
+        },
+      ],
+      [
+        'is of HTTP/1.0, whose end is the end of the connection',
+        ({ socket }) => {
+          socket.write(head('1.0', []));
+          socket.end(file);
+        },
+      ],
+      [
+        'tells its length while the connection stays open and silent',
+        ({ socket }) => {
+          socket.write(head('1.1', ['Content-Length: 300000']));
+          socket.write(file);
+        },
+      ],
+      [
+        'is followed by a broken connection at its very last byte',
+        ({ socket }) => {
+          socket.write(head('1.1', ['Content-Length: 300000']));
+          socket.write(file, () => socket.destroy());
+        },
+      ],
+      [
+        'is preceded by an answer that says to go on',
+        (_request, response, ordinary) => {
+          response.writeContinue();
+          ordinary();
+        },
+      ],
+    ])('%s', async (_name, answer) => {
+      const source = await open();
+      server.script(answer);
+
+      expect((await readWhole(source)).equals(file)).toBe(true);
+      expect(rangesAsked()).toEqual(['bytes=0-299999']);
+    });
+  });
+
+  it('keeps nothing of an answer that goes on after the range, whatever its first bytes were', async () => {
+    const source = await open();
+    server.script((_request, response) => {
+      response.writeHead(206, { 'content-range': 'bytes 0-299999/300000' });
+      response.write(Buffer.alloc(300_000, 'wrong'), () => response.end('and more'));
+    });
+
+    expect((await readWhole(source)).equals(file)).toBe(true);
+    expect(rangesAsked()).toEqual(['bytes=0-299999', 'bytes=0-299999']);
+  });
+
+  it('does not follow where a signed URL is redirected to', async () => {
+    const elsewhere = await startFileServer(file);
+    try {
+      server.script(
+        ...Array.from({ length: QUICK.attempts }, (): Answer => (_request, response) => {
+          response.writeHead(302, { location: elsewhere.url }).end();
+        }),
+      );
+
+      await expect(open()).rejects.toMatchObject({
+        code: 'SOURCE_INVALID',
+        details: { status: 302 },
+        hint: expect.stringContaining('redirects'),
+      });
+      expect(elsewhere.requests).toEqual([]);
+    } finally {
+      await elsewhere.close();
+    }
+  });
+
+  it.each([
+    ['milliseconds where OSS throttles', { 'x-oss-qos-delay-time': '150' }, 150],
+    ['seconds as HTTP has it', { 'retry-after': '2' }, 2000],
+    ['nothing it understands', { 'retry-after': 'Sat, 21 Nov 2026 00:00:00 GMT' }, undefined],
+  ])('reads how long it is asked to wait: %s', async (_name, headers, retryAfterMs) => {
+    const impatient = { ...QUICK, attempts: 1 };
+    server.script((_request, response) => response.writeHead(503, headers).end());
+
+    const failure: unknown = await openHttpSource(
+      { name: 'a.rdb of r-1', http, urls: fixedUrl(server.url), policy: impatient },
+      signal,
+    ).catch((error: unknown) => error);
+
+    expect((failure as BackupError).details['retryAfterMs']).toBe(retryAfterMs);
+  });
+
+  it('does not wait for the end of an error that drips', async () => {
+    const source = await open();
+    let drip: NodeJS.Timeout | undefined;
+    server.script((_request, response) => {
+      response.writeHead(503);
+      drip = setInterval(() => response.write(' '), 50);
+    });
+
+    expect((await readWhole(source)).equals(file)).toBe(true);
+    clearInterval(drip);
+  });
+
   it('is slow but sound when the bytes drip, because silence counts and not duration', async () => {
     const source = await open();
     server.script((_request, response) => {
@@ -198,6 +313,17 @@ describe('a file behind a URL', () => {
       [
         'the answer is longer than the range',
         (_request, response) => response.writeHead(206, { 'content-range': 'bytes 0-0/300000' }).end('xx'),
+        'SOURCE_INVALID',
+      ],
+      [
+        'the answer says that it is longer than the range',
+        (_request, response) =>
+          response.writeHead(206, { 'content-range': 'bytes 0-0/300000', 'content-length': 2 }).end('xx'),
+        'SOURCE_INVALID',
+      ],
+      [
+        'the range lies beyond the end of its own file',
+        (_request, response) => response.writeHead(206, { 'content-range': 'bytes 0-0/0' }).end('x'),
         'SOURCE_INVALID',
       ],
       [

@@ -9,7 +9,7 @@
  */
 import { BackupError, redact, type ErrorDetails } from '../errors.ts';
 import type { ByteSource, UrlSupply } from './byte-source.ts';
-import { ConnectionFailure, type HttpAnswer, type HttpClient } from './http.ts';
+import { ConnectionFailure, askedDelayMs, type HttpAnswer, type HttpClient } from './http.ts';
 import { createPatience, type RetryPolicy } from './retry.ts';
 
 export interface HttpSourceOptions {
@@ -24,6 +24,8 @@ const MAX_RENEWALS = 2;
 /** An attempt that brought this much counts as progress: the connection is poor, not dead. */
 const PROGRESS_BYTES = 1024 * 1024;
 const MAX_ERROR_BODY_BYTES = 8 * 1024;
+/** The status of an error says enough; its body is not waited for any longer than this. */
+const ERROR_BODY_TIMEOUT_MS = 2_000;
 
 /**
  * Opens a file: learns its length and identity from its first byte. Throws by name: SOURCE_TRUNCATED for an empty
@@ -98,6 +100,8 @@ async function readRange(
         );
       }
     } catch (thrown) {
+      // An answer that was not what it said it is gave bytes of which nobody knows what they are.
+      if (isNoRange(thrown)) filled = from;
       const error = thrown instanceof ConnectionFailure ? unavailable(name, start + filled, thrown) : thrown;
       if (filled > from) renewals = 0;
       if (filled - from >= PROGRESS_BYTES) patience.refill();
@@ -135,8 +139,12 @@ async function requireRange(
     ...(headers['last-modified'] === undefined ? {} : { lastModified: headers['last-modified'] }),
     ...(headers['x-oss-hash-crc64ecma'] === undefined ? {} : { crc64: headers['x-oss-hash-crc64ecma'] }),
   });
+  if (last >= bytes) throw invalid(name, start, `the answer is no range (${headers['content-range']})`);
   if (first !== start || last !== end - 1)
     throw invalid(name, start, `the answer is another range (${headers['content-range']})`);
+  const length = headers['content-length'];
+  if (length !== undefined && Number(length) > end - start)
+    throw invalid(name, start, `the answer has ${length} bytes for a range of ${end - start}`);
 }
 
 function requireSame(name: string, opened: Identity, seen: Identity, start: number): void {
@@ -172,7 +180,17 @@ async function refusedBy(name: string, answer: HttpAnswer, start: number): Promi
       details: { byte: start },
     });
   }
-  if (status >= 200 && status < 400) {
+  if (status >= 300 && status < 400) {
+    // Where it leads is not ours to follow: the URL is a key, and the signature is for this host.
+    return invalid(
+      name,
+      start,
+      `status ${status} leads to another address`,
+      { status },
+      'redirects of a signed URL are not followed; look for a proxy or a portal between the function and the download host',
+    );
+  }
+  if (status >= 200 && status < 300) {
     const type = headers['content-type'] ?? 'no content type';
     // Worth a few attempts: a proxy or a node that answers so may be one of many.
     return invalid(name, start, `asked for a range and got status ${status} (${type})`, { status });
@@ -192,10 +210,10 @@ async function refusedBy(name: string, answer: HttpAnswer, start: number): Promi
     });
   }
   if (status === 408 || status === 429 || status >= 500) {
-    const retryAfter = Number(headers['retry-after']);
+    const retryAfterMs = askedDelayMs(headers);
     return new BackupError('SOURCE_UNAVAILABLE', saying, {
       retryable: true,
-      details: Number.isFinite(retryAfter) ? { ...details, retryAfterMs: retryAfter * 1000 } : details,
+      details: retryAfterMs === undefined ? details : { ...details, retryAfterMs },
     });
   }
   return new BackupError('SOURCE_INVALID', saying, { details });
@@ -204,6 +222,7 @@ async function refusedBy(name: string, answer: HttpAnswer, start: number): Promi
 /** The `<Code>` of an OSS error body. Undefined when there is none within the first bytes. */
 async function errorCodeOf(answer: HttpAnswer): Promise<string | undefined> {
   let text = '';
+  const limit = setTimeout(() => answer.discard(), ERROR_BODY_TIMEOUT_MS);
   try {
     await answer.receive((piece) => {
       if (text.length < MAX_ERROR_BODY_BYTES) text += piece.toString('latin1');
@@ -211,6 +230,8 @@ async function errorCodeOf(answer: HttpAnswer): Promise<string | undefined> {
     });
   } catch {
     // What arrived is enough or is nothing: the status alone decides.
+  } finally {
+    clearTimeout(limit);
   }
   return /<Code>([\w.]{1,64})<\/Code>/.exec(text)?.[1];
 }
@@ -219,14 +240,25 @@ function isRefusal(error: unknown): error is BackupError {
   return error instanceof BackupError && error.code === 'URL_EXPIRED';
 }
 
+function isNoRange(error: unknown): boolean {
+  return error instanceof BackupError && error.code === 'SOURCE_INVALID';
+}
+
 function empty(name: string): BackupError {
   return new BackupError('SOURCE_TRUNCATED', `download ${name}: the file is empty`, { details: { byte: 0 } });
 }
 
-function invalid(name: string, byte: number, what: string, details: ErrorDetails = {}): BackupError {
+function invalid(
+  name: string,
+  byte: number,
+  what: string,
+  details: ErrorDetails = {},
+  hint?: string,
+): BackupError {
   return new BackupError('SOURCE_INVALID', `download ${name} at byte ${byte}: ${redact(what)}`, {
     retryable: true,
     details: { ...details, byte },
+    ...(hint === undefined ? {} : { hint }),
   });
 }
 
@@ -234,6 +266,9 @@ function unavailable(name: string, byte: number, cause: ConnectionFailure): Back
   return new BackupError('SOURCE_UNAVAILABLE', `download ${name} at byte ${byte}`, {
     retryable: true,
     details: { byte, failure: cause.kind },
+    ...(cause.kind === 'connect'
+      ? { hint: 'check that the function can reach the download host: its VPC, its DNS, and the kind of URL' }
+      : {}),
     cause,
   });
 }

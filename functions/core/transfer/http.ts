@@ -102,6 +102,16 @@ export function createHttpClient(options: HttpOptions = {}): HttpClient {
   };
 }
 
+/**
+ * How long the service asks to be left alone: in milliseconds where OSS throttles
+ * (https://help.aliyun.com/en/oss/product-overview/limits), in seconds as HTTP has it. Undefined when it does not ask,
+ * or asks by date.
+ */
+export function askedDelayMs(headers: Readonly<Record<string, string>>): number | undefined {
+  const ms = Number(headers['x-oss-qos-delay-time'] ?? Number(headers['retry-after']) * 1000);
+  return Number.isFinite(ms) && ms > 0 ? ms : undefined;
+}
+
 /** Follows one exchange: remembers the first failure, and ends the exchange when it stalls or is called off. */
 interface Watch {
   touch(): void;
@@ -158,7 +168,7 @@ function watchOver(
 }
 
 /** Small enough that each piece that leaves proves that the connection moves, large enough to cost nothing. */
-const PIECE_BYTES = 1024 * 1024;
+const PIECE_BYTES = 256 * 1024;
 
 async function sendBody(
   outgoing: ClientRequest,

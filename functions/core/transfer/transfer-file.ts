@@ -10,6 +10,7 @@
  * An object that is there already (an earlier attempt ended after making it) is not replaced: the source is read
  * again, observed again, and compared with it.
  */
+import { crc64Xz } from '../crc64.ts';
 import { BackupError, asBackupError } from '../errors.ts';
 import type { ByteSource } from './byte-source.ts';
 import { runLanes } from './lanes.ts';
@@ -58,7 +59,11 @@ export async function transferFile(
   const parts = planParts(source.bytes);
   if ((parts[0]?.bytes ?? 0) > options.pool.slotBytes)
     throw new BackupError('INTERNAL', `transfer ${source.name}: a part does not fit into a slot`);
-  const sink = await openSink(source, target, key, parts, options, signal);
+  const isThere = (await target.head(key, signal)) !== undefined;
+  if (parts.length === 1 && !isThere) return putWhole(source, target, key, options, signal);
+  const sink = isThere
+    ? compareOnly(target, key, signal)
+    : await openUpload(source, target, key, parts, options, signal);
   try {
     let doneBytes = 0;
     const crc64 = await runLanes(
@@ -83,12 +88,40 @@ export async function transferFile(
   }
 }
 
+/** A file of one part stays in its slot until it has been accepted; then one put stores it. */
+async function putWhole(
+  source: ByteSource,
+  target: UploadTarget,
+  key: string,
+  { pool, policy, observe, accept, onProgress }: TransferOptions,
+  signal: AbortSignal,
+): Promise<TransferredFile> {
+  const slot = await pool.take(signal);
+  try {
+    const body = slot.bytes.subarray(0, source.bytes);
+    await source.read(0, body, signal);
+    const crc = crc64Xz();
+    crc.update(body);
+    const whole = { bytes: source.bytes, crc64: crc.value().toString() };
+    observe(body);
+    requireSourceChecksum(source, whole.crc64);
+    accept();
+    const existed = await settle(target, key, whole, policy, signal, async () =>
+      target.put(key, body, signal),
+    );
+    onProgress?.(source.bytes);
+    return { ...whole, parts: 1, existed };
+  } finally {
+    slot.release();
+  }
+}
+
 interface Whole {
   readonly bytes: number;
   readonly crc64: string;
 }
 
-/** Where the parts go. Three kinds, one shape. */
+/** Where the parts go: into an upload, or nowhere when the object is there already. */
 interface Sink {
   take(part: Part, bytes: Buffer, crc64: string): Promise<void>;
   /** Makes the object and proves that it is the whole. True when another attempt made it. */
@@ -97,7 +130,7 @@ interface Sink {
   abandon(): Promise<void>;
 }
 
-async function openSink(
+async function openUpload(
   source: ByteSource,
   target: UploadTarget,
   key: string,
@@ -105,8 +138,6 @@ async function openSink(
   options: TransferOptions,
   signal: AbortSignal,
 ): Promise<Sink> {
-  if ((await target.head(key, signal)) !== undefined) return compareOnly(target, key, signal);
-  if (parts.length === 1) return onePut(target, key, options, signal);
   try {
     const upload = await target.begin(key, signal);
     return partByPart(source, target, key, upload, parts, options, signal);
@@ -123,21 +154,6 @@ function compareOnly(target: UploadTarget, key: string, signal: AbortSignal): Si
     finish: async (whole) => {
       await requireStored(target, key, whole, 'DESTINATION_CONFLICT', undefined, signal);
       return true;
-    },
-    abandon: async () => undefined,
-  };
-}
-
-/** The file is one part: it is kept until it has been accepted, then stored by one put. */
-function onePut(target: UploadTarget, key: string, { policy }: TransferOptions, signal: AbortSignal): Sink {
-  let body: Buffer | undefined;
-  return {
-    // A copy, at most one part long: the slot goes back to the pool before the content is accepted.
-    take: async (_part, bytes) => void (body = Buffer.from(bytes)),
-    finish: async (whole) => {
-      if (body === undefined) throw new BackupError('INTERNAL', `store ${key}: no bytes were kept`);
-      const stored = body;
-      return settle(target, key, whole, policy, signal, async () => target.put(key, stored, signal));
     },
     abandon: async () => undefined,
   };
