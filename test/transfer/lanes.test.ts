@@ -1,4 +1,5 @@
 import fc from 'fast-check';
+import { getEventListeners } from 'node:events';
 import { setTimeout as sleepFor } from 'node:timers/promises';
 import { BackupError } from '../../functions/core/errors.ts';
 import { runLanes, type LanesOptions } from '../../functions/core/transfer/lanes.ts';
@@ -157,6 +158,38 @@ describe('runLanes', () => {
     const slots = [await pool.take(signal), await pool.take(signal)];
 
     expect(slots.map(({ bytes }) => bytes.length)).toEqual([100, 100]);
+  });
+
+  it('listens to a signal of long life no more after ten thousand parts than before, and warns nobody', async () => {
+    const warnings: Error[] = [];
+    const onWarning = (warning: Error): void => void warnings.push(warning);
+    process.on('warning', onWarning);
+    const long = new AbortController().signal;
+    const file = plainFile(160_000);
+    const inner = new Set<AbortSignal>();
+    const { options } = stage(
+      file,
+      { partBytes: 16, lanes: 8 },
+      {
+        source: {
+          ...createMemoryFile(file),
+          read: async (start, into, running) => {
+            inner.add(running);
+            into.set(file.subarray(start, start + into.length));
+          },
+        },
+        sink: async () => new Promise((resolve) => setImmediate(resolve)),
+      },
+    );
+
+    expect(String(await runLanes(options, long))).toBe(checksumOf(file));
+
+    await new Promise((resolve) => setImmediate(resolve));
+    process.off('warning', onWarning);
+    expect(warnings).toEqual([]);
+    expect(inner.size).toBe(1);
+    expect(getEventListeners(long, 'abort')).toEqual([]);
+    for (const running of inner) expect(getEventListeners(running, 'abort')).toEqual([]);
   });
 
   it('shares slots among files without either waiting for ever', async () => {

@@ -82,6 +82,8 @@ export async function runLanes(options: LanesOptions, signal: AbortSignal): Prom
   }
 
   await Promise.all(Array.from({ length: Math.min(pool.slots, parts.length) }, async () => lane()));
+  // A signal that is made of others is kept in memory for as long as anybody listens to it.
+  halt.abort();
   if (failure !== undefined) throw failure.error;
   throwIfStopped(signal);
   return parts.reduce((whole, part, index) => {
@@ -104,10 +106,11 @@ interface Turnstile {
 function createTurnstile(signal: AbortSignal): Turnstile {
   const waiting = new Map<number, { readonly enter: () => void; readonly leave: (error: Error) => void }>();
   let turn = 0;
-  signal.addEventListener('abort', () => {
+  const closeUp = (): void => {
     for (const visitor of waiting.values()) visitor.leave(stopReason(signal));
     waiting.clear();
-  });
+  };
+  signal.addEventListener('abort', closeUp, { once: true });
   return {
     wait: async (number) => {
       throwIfStopped(signal);
