@@ -70,3 +70,20 @@ export type UploadOutcome =
       readonly finishedAt: string;
       readonly error: ErrorRecord;
     };
+
+/**
+ * The step `progress-<attempt>-<request id>-<n>` that an uploader leaves when it begins and then every minute or so
+ * while it works; `n` grows. That they keep coming proves that it lives; their content is for people who watch.
+ */
+export interface UploadProgress {
+  readonly attempt: number;
+  /** ISO 8601, UTC, by the uploader's clock. */
+  readonly at: string;
+  /** Of all files, as far as they are opened. */
+  readonly doneBytes: number;
+  /** 0 while the files are not opened yet. */
+  readonly bytes: number;
+  readonly files: number;
+  /** Files of which every byte has arrived. */
+  readonly filesDone: number;
+}

@@ -62,6 +62,14 @@ const STATE_EVERY_MS = 30_000;
 const STATE_AFTER_FAILURE_MS = 5_000;
 
 /**
+ * Where the platform does not tell, the uploader's own signs of life do. They come at least every minute; four that
+ * did not come are no accident of the bucket or of a busy machine.
+ */
+const SILENCE_MS = 4 * 60_000;
+/** From its invocation to its first sign of life: others may be ahead of it in the platform's queue. */
+const QUEUE_LIMIT_MS = 30 * 60_000;
+
+/**
  * Failures become results; throws only when the signal aborts, or when the bucket that holds the run's state fails.
  * Called again for the same round, it returns the recorded result.
  */
@@ -155,17 +163,7 @@ async function upload(
     const manifest = await checkStored(store, place, expected, signal);
     if (manifest !== undefined) return manifest;
     const outcome = await runAttempt(toRequest(job, backup, attempt), parts, signal);
-    if (outcome === undefined) {
-      lastError = new BackupError(
-        'INVOKE_FAILED',
-        `upload ${place.instanceId}: the uploader ended without a result`,
-        {
-          retryable: true,
-          details: { instanceId: place.instanceId, attempt },
-          hint: "see the uploader's log: out of memory and time-outs leave no result",
-        },
-      );
-    } else if (outcome.status === 'failed') {
+    if (outcome.status === 'failed') {
       lastError = fromRecord(outcome.error);
       if (!lastError.retryable) throw lastError;
     }
@@ -182,23 +180,26 @@ async function upload(
 }
 
 /**
- * The outcome of one attempt, or undefined when there will be none. The platform may run a failed attempt again by
- * itself, and each of its tries leaves an outcome of its own: while it does, a failure that may pass is not the end.
+ * The outcome of one attempt; a failure that says so when there will be none. The platform may run a failed attempt
+ * again by itself, and each of its tries leaves an outcome of its own: while it does, a failure that may pass is not
+ * the end.
  */
 async function runAttempt(
   request: UploadRequest,
   parts: InstanceParts,
   signal: AbortSignal,
-): Promise<UploadOutcome | undefined> {
+): Promise<UploadOutcome> {
   const { folder, invoker, clock } = parts;
   const { region, id } = request.instance;
   // Outcomes are of all rounds: attempts are counted through.
   const records = folder.recordsOf(region, id);
   const invokedAtMs = await invokeOnce(request, records, parts, signal);
   const limitMs = invokedAtMs + parts.uploaderLimitMs;
-  const isOutcome = outcomeMatcher(folder, request);
+  const isOutcome = stepMatcher(folder, request, 'outcome');
+  const isProgress = stepMatcher(folder, request, 'progress');
   const seen = new Set<string>();
   let failure: UploadOutcome | undefined;
+  let calledAliveAtMs = invokedAtMs;
 
   const lookUntil = async (untilMs: number): Promise<UploadOutcome | undefined> => {
     const keys = await folder.waitFor((key) => isOutcome(key) && !seen.has(key), untilMs);
@@ -211,21 +212,53 @@ async function runAttempt(
     return undefined;
   };
 
+  /** Why it must be dead, as far as signs of life tell; undefined while it may be alive. */
+  const silence = (): string | undefined => {
+    const lastSignMs = folder.lastSeen(isProgress);
+    if (lastSignMs === undefined)
+      return clock.now() - calledAliveAtMs < QUEUE_LIMIT_MS
+        ? undefined
+        : `it gave no sign of life within ${QUEUE_LIMIT_MS / 60_000} min`;
+    return clock.now() - Math.max(lastSignMs, calledAliveAtMs) < SILENCE_MS
+      ? undefined
+      : `it gave no sign of life for ${SILENCE_MS / 60_000} min`;
+  };
+
   for (;;) {
     const everyMs = failure === undefined ? STATE_EVERY_MS : STATE_AFTER_FAILURE_MS;
     const final = await lookUntil(Math.min(limitMs, clock.now() + everyMs));
     if (final !== undefined) return final;
-    if (clock.now() >= limitMs) return failure;
+    if (clock.now() >= limitMs)
+      return failure ?? lost(request, `nothing of it within ${parts.uploaderLimitMs / 3600_000} h`, clock);
     const state = await invoker.state(request, signal);
-    if (state === 'alive' || (state === 'unknown' && failure === undefined)) continue;
+    if (state === 'alive') calledAliveAtMs = clock.now();
+    const reason = state === 'ended' ? 'it ended without a result' : silence();
+    if (state === 'alive' || (failure === undefined && reason === undefined)) continue;
     // It may have written its outcome between our last look and its end.
-    return (await lookUntil(clock.now())) ?? failure;
+    return (await lookUntil(clock.now())) ?? failure ?? lost(request, reason ?? '', clock);
   }
 }
 
+function lost({ instance, attempt }: UploadRequest, reason: string, clock: Clock): UploadOutcome {
+  const error = new BackupError(
+    'INVOKE_FAILED',
+    `upload ${instance.id} with uploader ${attempt}: ${reason}`,
+    {
+      retryable: true,
+      details: { instanceId: instance.id, attempt },
+      hint: "see the uploader's log: out of memory and time-outs leave no result",
+    },
+  );
+  return { status: 'failed', attempt, finishedAt: toInstant(clock.now()), error: toErrorRecord(error) };
+}
+
 /** `outcome-<attempt>`, or with the platform's request id behind it. */
-function outcomeMatcher(folder: RunFolder, { instance, attempt }: UploadRequest): (key: string) => boolean {
-  const name = folder.keyOf(instance.region, instance.id, `outcome-${attempt}`).replace(/\.json$/, '');
+function stepMatcher(
+  folder: RunFolder,
+  { instance, attempt }: UploadRequest,
+  step: 'outcome' | 'progress',
+): (key: string) => boolean {
+  const name = folder.keyOf(instance.region, instance.id, `${step}-${attempt}`).replace(/\.json$/, '');
   return (key) => key === `${name}.json` || (key.startsWith(`${name}-`) && key.endsWith('.json'));
 }
 
@@ -242,7 +275,7 @@ async function invokeOnce(
   const mine: Moment = { at: toInstant(clock.now()), by: randomUUID() };
   const holder = (await records.write(`invoke-intended-${attempt}`, mine, signal)) as Moment;
   if (holder.by !== mine.by) {
-    const isOutcome = outcomeMatcher(folder, request);
+    const isOutcome = stepMatcher(folder, request, 'outcome');
     const invokedKey = folder.keyOf(instance.region, instance.id, `invoked-${attempt}`);
     const found = await folder.waitFor(
       (key) => key === invokedKey || isOutcome(key),

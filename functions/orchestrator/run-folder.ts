@@ -22,6 +22,12 @@ export interface RunFolder {
    * serves all who wait, however many. Rejects with the folder's signal's reason, or when the bucket fails for good.
    */
   waitFor(isWanted: (key: string) => boolean, untilMs: number): Promise<readonly string[]>;
+  /**
+   * When the latest of these keys was first seen, by our clock; undefined when none has been. What was there at the
+   * first look is older: by how much, the bucket's own clock says, from that key to the newest one. So a silence that
+   * began before this process did is noticed, and clocks that differ do not matter.
+   */
+  lastSeen(isWanted: (key: string) => boolean): number | undefined;
 }
 
 /** Between two listings. Faster right after somebody began to wait, because small backups take seconds. */
@@ -47,11 +53,26 @@ export function openRunFolder(
   const waiters = new Set<Waiter>();
   let isWatching = false;
   let delayMs = MIN_LISTING_MS;
+  const seenAtMs = new Map<string, number>();
 
   async function list(signal: AbortSignal): Promise<ReadonlySet<string>> {
-    const keys = new Set<string>();
-    for await (const { key } of store.list(folder, signal)) keys.add(key.slice(folder.length));
-    return keys;
+    const writtenAtMs = new Map<string, number>();
+    for await (const { key, lastModifiedAt } of store.list(folder, signal))
+      writtenAtMs.set(key.slice(folder.length), Date.parse(lastModifiedAt));
+    const isFirst = seenAtMs.size === 0;
+    const now = clock.now();
+    let newestMs = 0;
+    for (const atMs of writtenAtMs.values()) newestMs = Math.max(newestMs, atMs);
+    for (const [key, atMs] of writtenAtMs)
+      if (!seenAtMs.has(key)) seenAtMs.set(key, isFirst ? now - (newestMs - atMs) : now);
+    return new Set(writtenAtMs.keys());
+  }
+
+  function lastSeen(isWanted: (key: string) => boolean): number | undefined {
+    let latest: number | undefined;
+    for (const [key, atMs] of seenAtMs)
+      if ((latest === undefined || atMs > latest) && isWanted(key)) latest = atMs;
+    return latest;
   }
 
   async function waitFor(isWanted: (key: string) => boolean, untilMs: number): Promise<readonly string[]> {
@@ -112,6 +133,7 @@ export function openRunFolder(
     keyOf: (region, instanceId, name) =>
       stepKey(prefix, runId, region, instanceId, name).slice(folder.length),
     waitFor,
+    lastSeen,
   };
 }
 

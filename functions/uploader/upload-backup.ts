@@ -48,6 +48,8 @@ export interface UploadParts {
   /** Of listing and downloading; the store brings its own. */
   readonly policy?: RetryPolicy;
   readonly log: Log;
+  /** Once, when all files are opened and none is begun. */
+  readonly onOpened?: (files: readonly { readonly file: string; readonly bytes: number }[]) => void;
   readonly onProgress?: (progress: Progress) => void;
 }
 
@@ -120,6 +122,7 @@ async function storeFiles(
     ),
     stop,
   );
+  parts.onOpened?.(opened.map(({ file, source }) => ({ file: file.name, bytes: source.bytes })));
   const largest = Math.max(...opened.map(({ source }) => partSizeFor(source.bytes)));
   const pool = createSlotPool(lanesFor(largest, parts.memoryMb), largest);
   parts.log.info('the backup is opened', {

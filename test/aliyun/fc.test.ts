@@ -121,6 +121,25 @@ for (const { name, create, uploader, prefix, tellsState } of GENERATIONS) {
       expect(fc.fc.invocations('echo')).toHaveLength(before + 1);
     });
 
+    it('asks again what became of a task when the answer is lost', async () => {
+      await functions.start(`${prefix}echo`, Buffer.from('{}'), 'state-1', signal);
+      await fc.fc.whenIdle();
+      fc.world.faults.add({ service: 'fc', effect: { kind: 'reset' }, times: 2 });
+
+      expect(await functions.stateOf(`${prefix}echo`, 'state-1', signal)).toBe(
+        tellsState ? 'ended' : 'unknown',
+      );
+    });
+
+    it.each([
+      ['that it may not be looked at', { kind: 'error', status: 403, code: 'AccessDenied' } as const],
+      ['nonsense', { kind: 'reply', status: 200, body: '[]' } as const],
+    ])('knows nothing of a task when the platform answers %s', async (_what, effect) => {
+      fc.world.faults.add({ service: 'fc', effect, times: -1 });
+
+      expect(await functions.stateOf(`${prefix}echo`, 'state-2', signal)).toBe('unknown');
+    });
+
     it('names the missing permission', async () => {
       fc.world.faults.add({ service: 'fc', effect: { kind: 'error', status: 403, code: 'AccessDenied' } });
 

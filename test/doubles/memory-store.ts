@@ -12,8 +12,9 @@ export interface MemoryStore extends ObjectStore, Omit<UploadTarget, 'head'> {
   openUploads(): readonly { readonly id: string; readonly key: string; readonly parts: number }[];
 }
 
-export function createMemoryStore(): MemoryStore {
-  const objects = new Map<string, Buffer>();
+/** @param now the bucket's own clock */
+export function createMemoryStore(now = (): number => Date.parse('2026-01-01T00:00:00Z')): MemoryStore {
+  const objects = new DatedMap(now);
   const uploads = new Map<string, { readonly key: string; readonly parts: Map<number, Buffer> }>();
   let uploadCount = 0;
 
@@ -42,7 +43,7 @@ export function createMemoryStore(): MemoryStore {
           bytes: body.length,
           crc64: checksumOf(body),
           etag: etagOf(body),
-          lastModifiedAt: '2026-01-01T00:00:00.000Z',
+          lastModifiedAt: objects.writtenAt(key),
         }
       );
     },
@@ -68,8 +69,7 @@ export function createMemoryStore(): MemoryStore {
     list: async function* (prefix, signal) {
       for (const [key, body] of [...objects].sort(([a], [b]) => Buffer.from(a).compare(Buffer.from(b)))) {
         throwIfStopped(signal);
-        if (key.startsWith(prefix))
-          yield { key, bytes: body.length, lastModifiedAt: '2026-01-01T00:00:00.000Z' };
+        if (key.startsWith(prefix)) yield { key, bytes: body.length, lastModifiedAt: objects.writtenAt(key) };
       }
     },
     put: async (key, body, signal) => {
@@ -114,6 +114,26 @@ export function createMemoryStore(): MemoryStore {
       uploads.delete(id);
     },
   };
+}
+
+/** Tests put objects in by hand too: whatever is set is dated. */
+class DatedMap extends Map<string, Buffer> {
+  readonly #dates = new Map<string, number>();
+  readonly #now: () => number;
+
+  constructor(now: () => number) {
+    super();
+    this.#now = now;
+  }
+
+  override set(key: string, body: Buffer): this {
+    this.#dates.set(key, this.#now());
+    return super.set(key, body);
+  }
+
+  writtenAt(key: string): string {
+    return new Date(this.#dates.get(key) ?? 0).toISOString();
+  }
 }
 
 export function checksumOf(body: Uint8Array): string {

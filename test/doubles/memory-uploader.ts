@@ -5,7 +5,7 @@ import type { ErrorRecord } from '../../functions/core/errors.ts';
 import { uploadTaskId, type Invoker } from '../../functions/core/invoker.ts';
 import { fileKey, manifestKey, stepKey } from '../../functions/core/repository/keys.ts';
 import { encodeManifest, type Manifest } from '../../functions/core/repository/manifest.ts';
-import type { UploadOutcome, UploadRequest } from '../../functions/core/upload-request.ts';
+import type { UploadOutcome, UploadProgress, UploadRequest } from '../../functions/core/upload-request.ts';
 import { checksumOf, type MemoryStore } from './memory-store.ts';
 
 /** What an invocation comes to. */
@@ -28,6 +28,8 @@ export interface MemoryUploader extends Invoker {
   /** May throw, before the request is accepted. */
   onInvoke: (request: UploadRequest) => void;
   durationMs: number;
+  /** Leaves a sign of life when it begins, and every so often while it works. Infinity: only the first; 0: none. */
+  beatEveryMs: number;
 }
 
 export function createMemoryUploader(store: MemoryStore, clock: Clock): MemoryUploader {
@@ -36,19 +38,28 @@ export function createMemoryUploader(store: MemoryStore, clock: Clock): MemoryUp
 
   async function run(request: UploadRequest): Promise<void> {
     uploader.ran.push(request);
-    await clock.sleep(uploader.durationMs, signal);
-    const ending = uploader.endingOf(request);
     const { runId, attempt, instance, destination } = request;
-    const leave = (outcome: UploadOutcome): void => {
-      const key = stepKey(
-        destination.prefix,
-        runId,
-        instance.region,
-        instance.id,
-        `outcome-${attempt}-request`,
-      );
-      store.objects.set(key, Buffer.from(JSON.stringify(outcome)));
+    const put = (step: string, value: UploadOutcome | UploadProgress): void => {
+      const key = stepKey(destination.prefix, runId, instance.region, instance.id, step);
+      store.objects.set(key, Buffer.from(JSON.stringify(value)));
     };
+    const leave = (outcome: UploadOutcome): void => put(`outcome-${attempt}-request`, outcome);
+    const endsAtMs = clock.now() + uploader.durationMs;
+    for (let beat = 1; clock.now() < endsAtMs; beat++) {
+      const { beatEveryMs } = uploader;
+      const at = toInstant(clock.now());
+      if (beatEveryMs > 0)
+        put(`progress-${attempt}-request-${beat}`, {
+          attempt,
+          at,
+          doneBytes: beat,
+          bytes: 100,
+          files: 1,
+          filesDone: 0,
+        });
+      await clock.sleep(Math.min(beatEveryMs || Infinity, endsAtMs - clock.now()), signal);
+    }
+    const ending = uploader.endingOf(request);
     const finishedAt = toInstant(clock.now());
     if (typeof ending === 'object') return leave({ status: 'failed', attempt, finishedAt, error: ending });
     const manifest = ending === 'dies' || ending === 'lies' ? '(none)' : putBackup(request);
@@ -100,6 +111,7 @@ export function createMemoryUploader(store: MemoryStore, clock: Clock): MemoryUp
   const uploader: MemoryUploader = {
     ran: [],
     durationMs: 5_000,
+    beatEveryMs: 60_000,
     endingOf: () => 'stored',
     distort: (manifest) => manifest,
     onInvoke: () => undefined,

@@ -27,7 +27,8 @@ let hops: { readonly event: HandOver; readonly taskId: string }[];
 
 beforeEach(() => {
   clock = createVirtualClock('2026-11-20T18:00:00Z');
-  store = createMemoryStore();
+  // The bucket's clock is three minutes behind ours.
+  store = createMemoryStore(() => clock.now() - 3 * MINUTE);
   source = createMemorySource(clock, [{ id: 'r-a' }, { id: 'r-b' }, { id: 'r-c' }]);
   uploader = createMemoryUploader(store, clock);
   hops = [];
@@ -354,14 +355,6 @@ describe('an upload', () => {
     expect(byId(await finish(), 'r-a')).toMatchObject({ status: 'failed', error: { code: 'INVOKE_FAILED' } });
   });
 
-  it('of which nothing is known is given up at its time limit', async () => {
-    uploader.endingOf = () => 'dies';
-    uploader.state = async () => 'unknown';
-
-    expect(byId(await finish(), 'r-a')).toMatchObject({ status: 'failed', error: { code: 'INVOKE_FAILED' } });
-    expect(clock.now() - Date.parse('2026-11-20T18:00:00Z')).toBeGreaterThan(3 * HOUR);
-  });
-
   it('that dies after its manifest has stored the backup', async () => {
     uploader.endingOf = () => 'dies after the manifest';
 
@@ -378,6 +371,110 @@ describe('an upload', () => {
 
     expect(summary.status).toBe('partial');
     expect(byId(summary, 'r-b')).toMatchObject({ error: { code: 'PERMISSION_DENIED' } });
+  });
+});
+
+describe('an uploader of which the platform tells nothing', () => {
+  const START = Date.parse('2026-11-20T18:00:00Z');
+  beforeEach(() => {
+    source = createMemorySource(clock, [{ id: 'r-a' }]);
+    uploader.state = async () => 'unknown';
+  });
+
+  it('is waited for as long as it gives signs of life', async () => {
+    uploader.durationMs = 55 * MINUTE;
+
+    expect((await finish()).status).toBe('succeeded');
+    expect(uploader.ran).toHaveLength(1);
+  });
+
+  it('is dead some minutes after its last sign of life, and another one goes on', async () => {
+    uploader.endingOf = ({ attempt }) => (attempt === 1 ? 'dies' : 'stored');
+    uploader.durationMs = 10 * MINUTE;
+
+    expect((await finish()).status).toBe('succeeded');
+    expect(uploader.ran.map(({ attempt }) => attempt)).toEqual([1, 2]);
+    expect(clock.now() - START).toBeLessThan(27 * MINUTE);
+  });
+
+  it('is dead when it never gave one, though not before others could have been ahead of it in the queue', async () => {
+    uploader.beatEveryMs = 0;
+    uploader.endingOf = () => 'dies';
+
+    expect(byId(await finish(), 'r-a')).toMatchObject({
+      status: 'failed',
+      error: {
+        code: 'INVOKE_FAILED',
+        message: 'upload r-a with uploader 3: it gave no sign of life within 30 min',
+      },
+    });
+    expect(uploader.ran).toHaveLength(3);
+    expect(clock.now() - START).toBeGreaterThan(90 * MINUTE);
+    expect(clock.now() - START).toBeLessThan(95 * MINUTE);
+  });
+
+  it('fails its instance by name when all of them fall silent', async () => {
+    uploader.endingOf = () => 'dies';
+
+    expect(byId(await finish(), 'r-a')).toMatchObject({
+      status: 'failed',
+      error: {
+        code: 'INVOKE_FAILED',
+        message: 'upload r-a with uploader 3: it gave no sign of life for 4 min',
+        hint: expect.stringContaining("uploader's log") as string,
+      },
+    });
+  });
+
+  it('that works on in silence has stored the backup all the same', async () => {
+    uploader.beatEveryMs = Infinity;
+    uploader.durationMs = 6 * MINUTE;
+
+    expect((await finish()).status).toBe('succeeded');
+  });
+
+  it('is noticed as dead also by orchestrators that each live for less than its silence has to last', async () => {
+    uploader.endingOf = ({ attempt }) => (attempt === 1 ? 'dies' : 'stored');
+    let result: Summary | Continued;
+    do result = await invoke({ deadlineMs: clock.now() + 2 * MINUTE });
+    while (result.status === 'continued');
+
+    expect(result.status).toBe('succeeded');
+    expect(uploader.ran.map(({ attempt }) => attempt)).toEqual([1, 2]);
+    expect(clock.now() - START).toBeLessThan(10 * MINUTE);
+  });
+
+  it('is not dead to an orchestrator that looks again after a long pause, as long as it works', async () => {
+    uploader.durationMs = 50 * MINUTE;
+    const killed = new AbortController();
+    const first = invoke({ stop: killed.signal }).catch(() => undefined);
+    await clock.sleep(20 * MINUTE, signal);
+    killed.abort();
+    await first;
+    await clock.sleep(10 * MINUTE, signal);
+
+    expect((await finish()).status).toBe('succeeded');
+    expect(uploader.ran).toHaveLength(1);
+  });
+
+  it('is not taken for dead because the platform could not be asked for a moment', async () => {
+    uploader.beatEveryMs = 0; // in the queue all the time, as far as the bucket shows
+    uploader.durationMs = 50 * MINUTE;
+    uploader.state = async () => (clock.now() - START > 45 * MINUTE ? 'unknown' : 'alive');
+
+    expect((await finish()).status).toBe('succeeded');
+    expect(uploader.ran).toHaveLength(1);
+  });
+
+  it('and that is called alive for ever is given up at its time limit', async () => {
+    uploader.endingOf = () => 'dies';
+    uploader.state = async () => 'alive';
+
+    expect(byId(await finish(), 'r-a')).toMatchObject({
+      status: 'failed',
+      error: { code: 'INVOKE_FAILED', message: expect.stringContaining('within 1 h') as string },
+    });
+    expect(clock.now() - START).toBeGreaterThan(3 * HOUR);
   });
 });
 

@@ -54,6 +54,53 @@ describe('an invocation of the uploader', () => {
     });
   });
 
+  it('leaves a sign of life before anything else', async () => {
+    const seen: string[] = [];
+    const source = createListedSource(() => {
+      seen.push(...store.objects.keys());
+      return [backupOf([server.url])];
+    });
+
+    await runUpload(requestOf(), 'req-1', partsWith({ source }), signal);
+
+    expect(seen).toEqual([expect.stringMatching(new RegExp(`^${STEPS}progress-1-req-1-\\d+\\.json$`))]);
+    expect(JSON.parse(String(store.objects.get(seen[0] ?? '')))).toMatchObject({
+      attempt: 1,
+      at: expect.stringMatching(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/) as string,
+      doneBytes: 0,
+    });
+  });
+
+  it("leaves an outcome also when the platform's second try carries the same request id", async () => {
+    server.serve(Buffer.alloc(0));
+    await runUpload(requestOf(), 'req-1', partsWith(), signal).catch(() => undefined);
+    server.serve(plainFile(1000));
+
+    await runUpload(requestOf(), 'req-1', partsWith(), signal);
+
+    expect(outcomeOf('req-1')).toMatchObject({ status: 'failed' });
+    const outcomes = [...store.objects.keys()].filter((key) => key.startsWith(`${STEPS}outcome-1-req-1-`));
+    expect(outcomes.map((key) => JSON.parse(String(store.objects.get(key))) as unknown)).toMatchObject([
+      { status: 'stored' },
+    ]);
+  });
+
+  it('is not hurt when a sign of life cannot be written, and says so in its log', async () => {
+    const parts = partsWith({
+      store: {
+        ...store,
+        create: async (key, ...rest) => {
+          if (key.includes('/progress-')) throw new BackupError('SERVICE_ERROR', 'store progress: 503');
+          return store.create(key, ...rest);
+        },
+      },
+    });
+
+    expect(await runUpload(requestOf(), 'req-1', parts, signal)).toMatchObject({ status: 'stored' });
+
+    expect(lines.join('\n')).toContain('a sign of life could not be written');
+  });
+
   it('leaves an outcome of its own when it is invoked twice', async () => {
     await runUpload(requestOf(), 'req-1', partsWith(), signal);
     await runUpload(requestOf(), 'req-2', partsWith(), signal);

@@ -1,6 +1,7 @@
 /** What both generations of Function Compute mean by their states and errors. */
 import { BackupError, redact } from '../errors.ts';
 import type { InvocationState } from '../invoker.ts';
+import { retry, type RetryClock, type RetryPolicy } from '../transfer/retry.ts';
 import { isThrottling, type CallFailure } from './openapi.ts';
 
 interface Where {
@@ -63,4 +64,29 @@ const ALIVE = new Set<unknown>(['Enqueued', 'Running', 'Retrying', 'Stopping']);
 /** @param status of an asynchronous task, as the service writes it */
 export function toInvocationState(status: unknown): InvocationState {
   return ENDED.has(status) ? 'ended' : ALIVE.has(status) ? 'alive' : 'unknown';
+}
+
+/** Whoever asks will ask again: this only keeps one lost answer from looking like a platform that does not tell. */
+const STATE_POLICY: RetryPolicy = { attempts: 3, firstDelayMs: 500, maxDelayMs: 5_000, totalMs: 60_000 };
+
+/** Not every account has asynchronous tasks, and not every role may look at them: then nothing is known. */
+export async function stateOrUnknown(
+  look: () => Promise<InvocationState>,
+  toError: (thrown: unknown) => BackupError,
+  signal: AbortSignal,
+  clock: RetryClock,
+): Promise<InvocationState> {
+  const attempt = async (): Promise<InvocationState> => {
+    try {
+      return await look();
+    } catch (error) {
+      throw error instanceof BackupError ? error : toError(error);
+    }
+  };
+  try {
+    return await retry(attempt, STATE_POLICY, signal, clock);
+  } catch (error) {
+    if (signal.aborted) throw error;
+    return 'unknown';
+  }
 }

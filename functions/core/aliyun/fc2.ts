@@ -4,7 +4,7 @@ import { BackupError, asBackupError } from '../errors.ts';
 import type { FunctionClient, InvocationState } from '../invoker.ts';
 import { PATIENT, retry, systemClock, type RetryClock } from '../transfer/retry.ts';
 import type { CredentialsProvider } from './credentials.ts';
-import { functionFailed, toInvocationState, toInvokeError } from './fc-answers.ts';
+import { functionFailed, stateOrUnknown, toInvocationState, toInvokeError } from './fc-answers.ts';
 import { abandonOnAbort, toCallFailure, type CallFailure } from './openapi.ts';
 
 export interface Fc2Options {
@@ -81,16 +81,18 @@ export function createFc2Functions(options: Fc2Options): FunctionClient {
     /** https://help.aliyun.com/zh/functioncompute/fc-2-0/developer-reference/api-fc-open-2021-04-06-getstatefulasyncinvocation */
     async stateOf(name, taskId, signal): Promise<InvocationState> {
       const { service, functionName } = splitName(name);
-      try {
+      const look = async (): Promise<InvocationState> => {
         const through = await client(START_TIMEOUT_MS);
         const path = `/services/${service}/functions/${functionName}/stateful-async-invocations/${taskId}`;
         const { data } = await abandonOnAbort(through.get(path), signal);
         return toInvocationState((data as { readonly status?: unknown } | undefined)?.status);
-      } catch (error) {
-        // Only a hint, and not every account has asynchronous tasks: whoever asks waits for the bucket anyway.
-        if (signal.aborted) throw asBackupError(error);
-        return 'unknown';
-      }
+      };
+      return stateOrUnknown(
+        look,
+        (error) => toInvokeError(toFc2Failure(error), name, 'fc:GetStatefulAsyncInvocation', options),
+        signal,
+        clock,
+      );
     },
 
     call: async (name, event, signal) =>

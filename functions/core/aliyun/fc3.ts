@@ -5,7 +5,7 @@ import { BackupError, asBackupError, redact } from '../errors.ts';
 import type { FunctionClient, InvocationState } from '../invoker.ts';
 import { PATIENT, retry, systemClock, type RetryClock } from '../transfer/retry.ts';
 import type { CredentialsProvider } from './credentials.ts';
-import { functionFailed, toInvocationState, toInvokeError } from './fc-answers.ts';
+import { functionFailed, stateOrUnknown, toInvocationState, toInvokeError } from './fc-answers.ts';
 import { NO_RUNTIME_OPTIONS, abandonOnAbort, openApiConfig, toCallFailure } from './openapi.ts';
 
 export interface Fc3Options {
@@ -68,16 +68,18 @@ export function createFc3Functions(options: Fc3Options): FunctionClient {
 
     /** https://help.aliyun.com/zh/functioncompute/fc-3-0/developer-reference/api-fc-2023-03-30-getasynctask */
     async stateOf(functionName, taskId, signal): Promise<InvocationState> {
-      try {
+      const look = async (): Promise<InvocationState> => {
         const request = new fc.GetAsyncTaskRequest({ qualifier: 'LATEST' });
         const call = client.getAsyncTaskWithOptions(functionName, taskId, request, {}, NO_RUNTIME_OPTIONS);
         const { body } = await abandonOnAbort(call, signal);
         return toInvocationState(body?.status);
-      } catch (error) {
-        // Only a hint: whoever asks waits for the bucket anyway.
-        if (signal.aborted) throw asBackupError(error);
-        return 'unknown';
-      }
+      };
+      return stateOrUnknown(
+        look,
+        (error) => toInvokeError(toCallFailure(error), functionName, 'fc:GetAsyncTask', options),
+        signal,
+        clock,
+      );
     },
 
     async call(functionName, event, signal) {

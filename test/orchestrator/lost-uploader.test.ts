@@ -1,0 +1,119 @@
+/** Uploaders that die in clouds that do not tell: the bucket alone has to show it. */
+import { join } from 'node:path';
+import { setTimeout as sleepFor } from 'node:timers/promises';
+import { startEmulator, type Emulator } from '../../emulator/start-emulator.ts';
+import type { Clock } from '../../functions/core/clock.ts';
+import { composeCloud, composeFunctions } from '../../functions/core/compose.ts';
+import { planNamed, readEnvironment, readPlans } from '../../functions/core/config.ts';
+import { createFunctionInvoker } from '../../functions/core/invoker.ts';
+import { silentLog } from '../../functions/core/log.ts';
+import type { ObjectStore } from '../../functions/core/repository/object-store.ts';
+import { orchestrate } from '../../functions/orchestrator/orchestrate.ts';
+import type { Continued, Summary } from '../../functions/orchestrator/summary.ts';
+
+const REGION = 'cn-hangzhou';
+const BUCKET = 'my-backups';
+const DIST = join(__dirname, '..', '..', 'dist');
+const RDB = join(__dirname, '..', 'fixtures', 'rdb');
+const PLANS = `plans: { nightly: {
+  targets: [{ region: ${REGION} }], destination: { region: ${REGION}, bucket: ${BUCKET} } } }`;
+
+/** The orchestrator's minutes are seconds here. The uploader's are not: its second sign of life would come too late. */
+const HURRY = 60;
+function hurriedClock(): Clock {
+  const begunAtMs = Date.now();
+  return {
+    now: () => begunAtMs + (Date.now() - begunAtMs) * HURRY,
+    sleep: async (ms, signal) => {
+      await sleepFor(ms / HURRY, undefined, { signal });
+    },
+  };
+}
+
+const CLOUDS = [
+  { cloud: 'Function Compute 2.0', uploader: 'backup/uploader', service: 'backup' },
+  { cloud: 'Function Compute 3.0 without asynchronous tasks', uploader: 'uploader', service: undefined },
+] as const;
+
+describe.each(CLOUDS)('on $cloud', ({ uploader, service }) => {
+  const { signal } = new AbortController();
+  let emulator: Emulator;
+  let store: ObjectStore;
+
+  beforeEach(async () => {
+    emulator = await startEmulator({
+      buckets: [{ name: BUCKET, region: REGION }],
+      instances: [{ region: REGION, id: 'r-one', rdbFiles: [join(RDB, 'gen__gen-redis7.0.15.rdb')] }],
+      functions: (world) => [
+        {
+          name: 'uploader',
+          ...(service === undefined ? {} : { service }),
+          region: REGION,
+          codeFolder: join(DIST, 'uploader'),
+          memoryMb: 512,
+          timeoutSeconds: 300,
+          maxAsyncRetryAttempts: 0,
+          role: world.identity.addRole({
+            accountId: world.accountId,
+            name: 'uploader',
+            trusts: ['fc.aliyuncs.com'],
+            allow: ['*'],
+          }).arn,
+          environment: {
+            TAIRLIFT_ENDPOINT_TAIR: world.endpoints.tair,
+            TAIRLIFT_ENDPOINT_OSS: world.endpoints.oss,
+          },
+        },
+      ],
+    });
+    // Without asynchronous tasks there is none to ask for.
+    emulator.world.faults.add({
+      service: 'fc',
+      action: 'GetAsyncTask',
+      effect: { kind: 'error', status: 400, code: 'InvalidArgument' },
+      times: -1,
+    });
+  });
+  afterEach(async () => emulator.stop());
+
+  async function run(): Promise<Summary | Continued> {
+    const environment = readEnvironment(emulator.environment);
+    const platform = { region: REGION, accountId: emulator.world.accountId, credentials: emulator.accessKey };
+    const cloud = composeCloud(environment, platform);
+    const plan = planNamed(readPlans(PLANS, 'plans.yaml', environment, {}), 'nightly');
+    store = cloud.storeFor(plan.destination);
+    return orchestrate(
+      { plan, runId: '20261120T180000Z-nightly', dryRun: false, retryFailed: false },
+      {
+        sourceFor: (account) => cloud.sourceFor(account),
+        store,
+        invoker: createFunctionInvoker(composeFunctions(environment, platform)(uploader), uploader),
+        invokeSelf: async () => undefined,
+        uploaderLimitMs: 24 * 3600_000,
+        clock: hurriedClock(),
+        log: silentLog,
+      },
+      signal,
+    );
+  }
+
+  const isStalled = (): boolean =>
+    emulator.world.faults.list().some(({ script, applied }) => script.service === 'download' && applied > 0);
+  async function hasSignOfLife(): Promise<boolean> {
+    const steps = '.tairlift/runs/20261120T180000Z-nightly/instances/cn-hangzhou/r-one/progress-1-';
+    for await (const _entry of store.list(steps, signal)) return true;
+    return false;
+  }
+
+  it('an uploader that is killed is missed by its signs of life, and the next one stores the backup', async () => {
+    emulator.world.faults.add({ service: 'download', effect: { kind: 'stall' } });
+    const running = run();
+    while (!isStalled() || !(await hasSignOfLife())) await sleepFor(20);
+    expect(emulator.fc.killRunning('uploader')).toBe(1);
+
+    expect(await running).toMatchObject({ status: 'succeeded', counts: { stored: 1 } });
+    await emulator.fc.whenIdle();
+    const outcomes = emulator.fc.invocations('uploader').map(({ outcome }) => outcome);
+    expect([outcomes[0], outcomes.at(-1)]).toEqual(['exited', 'returned']);
+  });
+});
