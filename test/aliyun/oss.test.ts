@@ -233,6 +233,136 @@ describe('the OSS client', () => {
     });
   });
 
+  it.each([
+    [
+      'a bucket of another region',
+      'AccessDenied',
+      'The bucket you are attempting to access must be addressed using the specified endpoint. Please send all future requests to this endpoint.',
+      'CONFIG_INVALID',
+      /not in cn-hangzhou/,
+    ],
+    ['a bucket that has moved', 'PermanentRedirect', '', 'CONFIG_INVALID', /not in cn-hangzhou/],
+    [
+      'the policy of a VPC endpoint',
+      'AccessDenied',
+      'Access denied by VPC endpoint policy.',
+      'PERMISSION_DENIED',
+      /allow oss:GetObject/,
+    ],
+    [
+      'a key of KMS',
+      'AccessDenied',
+      'This request is forbidden by kms.',
+      'PERMISSION_DENIED',
+      /encrypts with KMS/,
+    ],
+    ['an account in debt', 'InDebt', 'Current user is indebted.', 'PERMISSION_DENIED', /look at its bills/],
+    [
+      'an archived object',
+      'InvalidObjectState',
+      "The operation is not valid for the object's state",
+      'SERVICE_ERROR',
+      /ossutil restore/,
+    ],
+    [
+      'a host name that is not served',
+      'SecondLevelDomainForbidden',
+      'Please use virtual hosted style to access.',
+      'CONFIG_INVALID',
+      /TAIRLIFT_ENDPOINT_OSS/,
+    ],
+  ])('tells %s from a missing permission', async (_name, code, message, named, hint) => {
+    for (const [action, verb] of [
+      ['GetObject', 'get'],
+      ['HeadObject', 'head'],
+    ] as const) {
+      fault(action, { kind: 'error', status: 403, code, message });
+
+      await expect(bucket.store[verb]('any', signal)).rejects.toMatchObject({
+        code: named,
+        retryable: false,
+        hint: expect.stringMatching(hint),
+        details: { code },
+      });
+    }
+  });
+
+  it('keeps the number of the page that explains a refusal', async () => {
+    const store = bucket.open({ bucket: 'of-somebody-else' });
+
+    await expect(store.get('any', signal)).rejects.toMatchObject({ details: { ec: '0003-00000001' } });
+  });
+
+  it('says by how much the clock is wrong when it stays wrong', async () => {
+    const anHourAgo = new Date(Date.now() - 3_600_000).toUTCString();
+    fault(
+      'GetObject',
+      {
+        kind: 'error',
+        status: 403,
+        code: 'RequestTimeTooSkewed',
+        headers: { date: anHourAgo },
+      },
+      -1,
+    );
+
+    await expect(bucket.store.get('any', signal)).rejects.toMatchObject({
+      code: 'SERVICE_ERROR',
+      hint: 'the clock of this machine is 60 minutes ahead of that of OSS; set it',
+    });
+  });
+
+  it('waits as long as a throttling service asks', async () => {
+    await bucket.store.create('asked for', Buffer.from('x'), 'text/plain', signal);
+    const asked = { kind: 'error', status: 503, code: 'TotalQpsLimitExceeded' } as const;
+    fault('GetObject', { ...asked, headers: { 'x-oss-qos-delay-time': '120' } });
+    const startedAt = performance.now();
+
+    await bucket.store.get('asked for', signal);
+
+    expect(performance.now() - startedAt).toBeGreaterThanOrEqual(119);
+    fault('GetObject', { ...asked, headers: { 'x-oss-qos-delay-time': '86400000' } });
+    await expect(bucket.store.get('asked for', signal)).rejects.toMatchObject({
+      code: 'THROTTLED',
+      details: { retryAfterMs: 86_400_000 },
+    });
+  });
+
+  it('says what to look at when the endpoint cannot be reached at all', async () => {
+    const store = bucket.open({ endpoint: 'http://no-such-host.invalid' });
+
+    await expect(store.get('any', signal)).rejects.toMatchObject({
+      code: 'SERVICE_ERROR',
+      details: { failure: 'connect' },
+      hint: expect.stringContaining("the destination's region (cn-hangzhou)"),
+    });
+  });
+
+  it.each([
+    'with space',
+    'a+b',
+    '100%',
+    'per%20cent',
+    '备份/数据',
+    'émoji 🚲',
+    'q\'uote"&<x>',
+    'a?b=c#d',
+    '~!*()',
+  ])('keeps, lists and uploads under the key "%s"', async (name) => {
+    const prefix = `odd/${name}/`;
+    await bucket.store.create(`${prefix}small`, Buffer.from('x'), 'text/plain', signal);
+    const upload = await bucket.store.begin(`${prefix}large`, signal);
+    expect(await bucket.store.unfinished(`${prefix}large`, signal)).toEqual([upload]);
+    const receipt = await bucket.store.uploadPart(`${prefix}large`, upload, 1, Buffer.from('y'), signal);
+    await bucket.store.complete(`${prefix}large`, upload, [{ ...receipt, number: 1 }], signal);
+
+    const keys = [];
+    for await (const { key } of bucket.store.list(prefix, signal)) keys.push(key);
+
+    expect(keys).toEqual([`${prefix}large`, `${prefix}small`]);
+    expect((await bucket.store.get(`${prefix}small`, signal))?.toString()).toBe('x');
+  });
+
   it('takes new keys when the old ones have expired in the middle of the work', async () => {
     const { identity } = bucket.stage.world;
     const role = identity.addRole({ accountId: ACCOUNT_ID, name: 'uploader', trusts: [], allow: ['oss:*'] });

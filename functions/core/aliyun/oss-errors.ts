@@ -3,7 +3,7 @@
  * pages of each action.
  */
 import { BackupError, type ErrorCode, type ErrorDetails } from '../errors.ts';
-import { ConnectionFailure } from '../transfer/http.ts';
+import { ConnectionFailure, askedDelayMs } from '../transfer/http.ts';
 import { stopReason } from '../transfer/retry.ts';
 import { UPLOAD_GONE } from '../transfer/upload-target.ts';
 import type { OssCall } from './oss-call.ts';
@@ -40,6 +40,11 @@ export function toBackupError(
     return new BackupError(failed, attempt, {
       retryable: true,
       details: { bucket: place.bucket, key: call.key, failure: thrown.kind },
+      ...(thrown.kind === 'connect'
+        ? {
+            hint: `check the destination's region (${place.region}) and that its endpoint can be reached from here`,
+          }
+        : {}),
       cause: thrown,
     });
   }
@@ -73,11 +78,8 @@ export function areKeysRefused(error: unknown): boolean {
 
 const KEYS_REFUSED = 'keys-refused';
 
-function meaningOf(
-  { status, code, message }: Answer,
-  { action, key }: OssCall,
-  { bucket, region }: Place,
-): Meaning {
+function meaningOf(answer: Answer, { action, key }: OssCall, { bucket, region }: Place): Meaning {
+  const { status, code, message } = answer;
   const byCode = code === undefined ? undefined : BY_CODE.get(code);
   if (byCode !== undefined) return byCode;
   if (code === 'NoSuchBucket') {
@@ -86,14 +88,19 @@ function meaningOf(
       hint: `create it with "ossutil mb oss://${bucket} --region ${region}", or correct the destination's bucket`,
     };
   }
-  if (
-    (code === 'AccessDenied' && /endpoint/i.test(message)) ||
-    (code === 'InvalidArgument' && /region/i.test(message))
-  )
+  if (code === 'RequestTimeTooSkewed') return { retryable: true, hint: skewHint(answer) };
+  if (isElsewhere(answer)) {
     return {
       code: 'CONFIG_INVALID',
       hint: `the bucket is not in ${region}; correct the destination's region`,
     };
+  }
+  if (code === 'AccessDenied' && /kms/i.test(message)) {
+    return {
+      code: 'PERMISSION_DENIED',
+      hint: `the bucket ${bucket} encrypts with KMS; allow the role to use its key`,
+    };
+  }
   if (code === 'AccessDenied' || status === 403)
     return { code: 'PERMISSION_DENIED', hint: `allow ${action} on acs:oss:*:*:${bucket}/${key}` };
   // OSS throttles with 503 and one of many codes; the codes change, the status does not.
@@ -103,12 +110,39 @@ function meaningOf(
   return { retryable: code === undefined };
 }
 
+/** A bucket of another region is denied, not redirected: https://help.aliyun.com/en/oss/user-guide/http-403-error-code */
+function isElsewhere({ status, code, message }: Answer): boolean {
+  if (code === 'PermanentRedirect' || code === 'TemporaryRedirect' || status === 301 || status === 307)
+    return true;
+  return (
+    (code === 'AccessDenied' && /addressed using the specified endpoint/i.test(message)) ||
+    (code === 'InvalidArgument' && /region/i.test(message))
+  );
+}
+
+/** OSS takes requests whose time is within 15 minutes of its own. */
+function skewHint({ answeredAtMs }: Answer): string {
+  if (answeredAtMs === undefined) return 'set the clock of this machine';
+  const minutes = Math.round((Date.now() - answeredAtMs) / 60_000);
+  if (minutes === 0) return 'the request was on its way for too long, or the clock was just set';
+  const way = minutes > 0 ? 'ahead of' : 'behind';
+  return `the clock of this machine is ${Math.abs(minutes)} minutes ${way} that of OSS; set it`;
+}
+
 const REFUSED_KEYS: Meaning = {
   code: 'PERMISSION_DENIED',
   reason: KEYS_REFUSED,
   hint: 'the credentials have expired or do not exist; check the role of the function, or the access key',
 };
 const SPOILED_ON_THE_WAY: Meaning = { retryable: true };
+const CLOSED_ACCOUNT: Meaning = {
+  code: 'PERMISSION_DENIED',
+  hint: 'the account that owns the bucket is closed to use: look at its bills and messages in the console',
+};
+const FORBIDDEN_HOST: Meaning = {
+  code: 'CONFIG_INVALID',
+  hint: 'OSS does not serve this account under that host name; set TAIRLIFT_ENDPOINT_OSS to one that it serves',
+};
 
 const BY_CODE: ReadonlyMap<string, Meaning> = new Map<string, Meaning>([
   ['NoSuchKey', { code: 'NOT_FOUND' }],
@@ -129,43 +163,64 @@ const BY_CODE: ReadonlyMap<string, Meaning> = new Map<string, Meaning>([
   ['InvalidDigest', SPOILED_ON_THE_WAY],
   ['IncompleteBody', SPOILED_ON_THE_WAY],
   ['RequestTimeout', SPOILED_ON_THE_WAY],
-  ['RequestTimeTooSkewed', SPOILED_ON_THE_WAY],
+  ['AbnormalBucketOwnerStatus', CLOSED_ACCOUNT],
+  ['InDebt', CLOSED_ACCOUNT],
+  ['InDebtOverdue', CLOSED_ACCOUNT],
+  ['UserDisable', CLOSED_ACCOUNT],
+  ['NonStandardHostForbidden', FORBIDDEN_HOST],
+  ['SecondLevelDomainForbidden', FORBIDDEN_HOST],
+  // Accounts opened since March 2025 have no public endpoints in the mainland; the code stands in no list of codes.
+  ['PublicEndpointForbidden', FORBIDDEN_HOST],
+  [
+    'InvalidObjectState',
+    {
+      code: 'SERVICE_ERROR',
+      hint: 'the object is in an archive class: restore it with "ossutil restore", wait, and try again',
+    },
+  ],
 ]);
 
 interface Answer {
   readonly status: number | undefined;
   readonly code: string | undefined;
+  /** Number of the page that explains the very case: https://help.aliyun.com/en/oss/support/ with it at the end. */
+  readonly ec: string | undefined;
   readonly requestId: string | undefined;
   readonly message: string;
   readonly retryAfterMs: number | undefined;
+  /** By the clock of OSS. */
+  readonly answeredAtMs: number | undefined;
 }
 
 /** HEAD has no body: OSS puts the error document, in base64, into a header, which the SDK does not read on 404. */
 function readAnswer(thrown: unknown, headers: Readonly<Record<string, string>>): Answer {
   // The SDK's errors are plain ones with these members added.
-  const { status, code, requestId, message } = thrown as Partial<Record<keyof Answer, unknown>>;
+  const said = thrown as Partial<Record<'status' | 'code' | 'ecCode' | 'requestId' | 'message', unknown>>;
   const document = Buffer.from(headers['x-oss-err'] ?? '', 'base64').toString();
-  const told = /<Code>(\w+)<\/Code>/.exec(document)?.[1];
+  const told = (element: string): string | undefined =>
+    new RegExp(`<${element}>([^<]{1,500})</${element}>`).exec(document)?.[1];
+  const answeredAtMs = Date.parse(headers['date'] ?? '');
   return {
-    status: typeof status === 'number' && status > 0 ? status : undefined,
-    code: told ?? (typeof code === 'string' ? code : undefined),
-    requestId: typeof requestId === 'string' ? requestId : headers['x-oss-request-id'],
-    message: typeof message === 'string' ? (message.split('\n')[0] ?? '') : 'unknown error',
-    retryAfterMs: retryAfterOf(headers),
+    status: typeof said.status === 'number' && said.status > 0 ? said.status : undefined,
+    code: told('Code') ?? textOf(said.code),
+    ec: told('EC') ?? textOf(said.ecCode) ?? headers['x-oss-ec'],
+    requestId: textOf(said.requestId) ?? headers['x-oss-request-id'],
+    message: told('Message') ?? textOf(said.message)?.split('\n')[0] ?? 'unknown error',
+    retryAfterMs: askedDelayMs(headers),
+    answeredAtMs: Number.isNaN(answeredAtMs) ? undefined : answeredAtMs,
   };
 }
 
-function detailsOf({ status, code, requestId, retryAfterMs }: Answer): ErrorDetails {
+function textOf(value: unknown): string | undefined {
+  return typeof value === 'string' && value !== '' ? value : undefined;
+}
+
+function detailsOf({ status, code, ec, requestId, retryAfterMs }: Answer): ErrorDetails {
   return {
     ...(status === undefined ? {} : { status }),
     ...(code === undefined ? {} : { code }),
+    ...(ec === undefined ? {} : { ec }),
     ...(requestId === undefined ? {} : { requestId }),
     ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
   };
-}
-
-/** Seconds as HTTP has it, or the milliseconds that OSS puts on throttled answers. */
-function retryAfterOf(headers: Readonly<Record<string, string>>): number | undefined {
-  const ms = Number(headers['x-oss-qos-delay-time'] ?? Number(headers['retry-after']) * 1000);
-  return Number.isFinite(ms) && ms > 0 ? ms : undefined;
 }
