@@ -1,5 +1,6 @@
-/** The files of one backup with fresh URLs: found by the ids of the backup, complete or not at all. */
+/** The files of one backup with fresh URLs: found by its ids or its jobs, complete or not at all. */
 import { BackupError } from '../core/errors.ts';
+import { joinBackups } from '../core/source/join-backups.ts';
 import type { Instance, Source, SourceBackup, SourceFile } from '../core/source/source.ts';
 import type { UrlSupply } from '../core/transfer/byte-source.ts';
 import { retry, type RetryPolicy } from '../core/transfer/retry.ts';
@@ -79,7 +80,10 @@ async function findBackup(
     to: new Date(Date.parse(backup.endedAt) + SPAN_MARGIN_MS).toISOString(),
   };
   const listed = await source.listBackups(identity, span, signal);
-  const found = listed.find(({ ids }) => backup.ids.every((id) => ids.includes(id)));
+  const found =
+    listed.find(({ ids }) => backup.ids.every((id) => ids.includes(id))) ??
+    made(listed, backup.ids, ({ ids }) => ids) ??
+    (instance.architecture === 'cluster' ? made(listed, backup.jobIds, ({ jobIds }) => jobIds) : undefined);
   if (found !== undefined) return found;
   const partly = listed.find(({ ids }) => ids.some((id) => backup.ids.includes(id)));
   throw new BackupError(
@@ -89,6 +93,23 @@ async function findBackup(
       : `find backup ${backup.ids.join(',')} of ${instance.id}: the service lists only ${partly.ids.join(',')}`,
     { retryable: true, details: { instance: instance.id, backup: backup.ids.join(',') } },
   );
+}
+
+/**
+ * The backup that is made up of exactly these ids or jobs, put together when it is listed in parts. A cluster's backup
+ * may be listed under the ids of its rows first and under the id of its set later; its jobs stay the same. What has
+ * only one other id or job in it is another backup and no part of this one.
+ */
+function made(
+  listed: readonly SourceBackup[],
+  wanted: readonly string[],
+  idsOf: (backup: SourceBackup) => readonly string[],
+): SourceBackup | undefined {
+  const parts = listed.filter(
+    (backup) => idsOf(backup).length > 0 && idsOf(backup).every((id) => wanted.includes(id)),
+  );
+  const there = new Set(parts.flatMap(idsOf));
+  return wanted.every((id) => there.has(id)) ? joinBackups(parts) : undefined;
 }
 
 /** All shards or nothing: half a cluster must never look like a whole one. */
@@ -114,6 +135,8 @@ function requireComplete({ instance, backup }: UploadRequest, found: SourceBacku
       hint: 'the number of shards has changed since the run began; run the backup again',
     });
   }
+  if (new Set(files.map(({ node }) => node)).size !== files.length)
+    throw new BackupError('BACKUP_FAILED', `${what}: two files of one shard`, { details });
   const names = new Set<string>();
   for (const { name, shard, url } of files) {
     if (!isFileName(name) || names.has(name))

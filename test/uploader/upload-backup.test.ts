@@ -324,7 +324,7 @@ describe('uploadBackup', () => {
       ],
       [
         'it is not listed',
-        (url) => backupOf([url, url, url], { ids: ['99'] }),
+        (url) => backupOf([url, url, url], { ids: ['99'], jobIds: ['9'] }),
         'NO_DOWNLOAD_URL',
         /does not list it/,
       ],

@@ -15,6 +15,7 @@ import { toInstant, type Clock } from '../clock.ts';
 import { BackupError, asBackupError, describe } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { throwIfStopped } from '../transfer/retry.ts';
+import { joinBackups } from './join-backups.ts';
 import type { BackupJob, BackupMode, Instance, Source, SourceBackup } from './source.ts';
 
 /** A finished backup, without its files: their URLs are short-lived and are listed again by who downloads them. */
@@ -392,31 +393,11 @@ function theBackup(
   { jobIds, mode, since }: Awaited,
 ): SourceBackup | undefined {
   const byJob = backups.filter((backup) => backup.jobIds.some((id) => jobIds.includes(id)));
-  if (byJob.length > 0) return joined(byJob);
+  if (byJob.length > 0) return joinBackups(byJob);
   return backups
     .filter((backup) => jobIds.length === 0 || backup.jobIds.length === 0)
     .filter((backup) => backup.mode === mode && Date.parse(backup.startedAt) >= Date.parse(since))
     .sort((a, b) => Date.parse(a.startedAt) - Date.parse(b.startedAt))[0];
-}
-
-function joined(parts: readonly SourceBackup[]): SourceBackup | undefined {
-  const [first, ...others] = parts;
-  if (first === undefined || others.length === 0) return first;
-  const ends = parts.map((part) => part.endedAt).filter((end) => end !== undefined);
-  const { endedAt: _replaced, ...rest } = first;
-  return {
-    ...rest,
-    ids: parts.flatMap((part) => part.ids),
-    jobIds: parts.flatMap((part) => part.jobIds),
-    state: parts.some((part) => part.state === 'failed')
-      ? 'failed'
-      : parts.every((part) => part.state === 'succeeded')
-        ? 'succeeded'
-        : 'running',
-    startedAt: parts.map((part) => part.startedAt).sort()[0] ?? first.startedAt,
-    ...(ends.length === 0 ? {} : { endedAt: ends.sort().at(-1) ?? '' }),
-    files: parts.flatMap((part) => part.files),
-  };
 }
 
 interface Shortcoming {
