@@ -1,6 +1,7 @@
 /** What `inspect` can read: a file, standard input, an http(s) address, an object in OSS. */
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
+import { addAbortSignal } from 'node:stream';
 import { readEnvironment } from '../functions/core/config.ts';
 import { composeCloud } from '../functions/core/compose.ts';
 import { BackupError, redact } from '../functions/core/errors.ts';
@@ -19,7 +20,7 @@ export interface Input {
 /** Throws `NOT_FOUND` when there is nothing of that name, `SOURCE_INVALID` when a server refuses. */
 export async function openInput(name: string, signal: AbortSignal): Promise<Input> {
   if (name === '-')
-    return { name: 'standard input', bytes: undefined, chunks: process.stdin as AsyncIterable<Buffer> };
+    return { name: 'standard input', bytes: undefined, chunks: addAbortSignal(signal, process.stdin) };
   if (/^https?:\/\//i.test(name)) return openHttp(name, signal);
   if (name.startsWith('oss:')) return openObject(name, signal);
   return openFile(name, signal);

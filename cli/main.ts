@@ -64,8 +64,26 @@ function report(error: unknown, json: boolean): void {
   if (record.code === 'INTERNAL' && error instanceof Error) note(error.stack ?? '');
 }
 
-void main(process.argv).then((code) => {
-  // Keep-alive connections and timers of the vendor's clients may outlive the work.
+/** A reader that has seen enough (`| head`) does not stop the work, and is no failure of it. */
+function outliveReaders(): void {
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EPIPE') throw error;
+    });
+  }
+}
+
+/** Resolves when all that was printed has been taken: a pager may take its time. */
+async function taken(stream: NodeJS.WriteStream): Promise<void> {
+  await new Promise<void>((resolve) => {
+    stream.write('', () => resolve());
+  });
+}
+
+outliveReaders();
+void main(process.argv).then(async (code) => {
   process.exitCode = code;
+  await taken(process.stdout);
+  // Keep-alive connections and timers of the vendor's clients may outlive the work.
   setTimeout(() => process.exit(code), 2000).unref();
 });

@@ -1,3 +1,4 @@
+import { BackupError } from '../../functions/core/errors.ts';
 import { createRdbScanner } from '../../functions/core/rdb/scanner.ts';
 import type { Manifest } from '../../functions/core/repository/manifest.ts';
 import { verifyBackup, type BackupFinding } from '../../functions/core/repository/verify-backup.ts';
@@ -89,19 +90,35 @@ describe('verifying a stored backup', () => {
     expect(problems).toEqual(['1 files of 1 shards; the instance has 2']);
   });
 
-  it('reports an object that breaks off while it is read', async () => {
+  function breakingOffWith(error: Error): MemoryStore {
     const read = async function* (): AsyncGenerator<Buffer> {
       yield RDB.subarray(0, 100);
-      throw new Error('connection lost');
+      throw error;
     };
+    return { ...store, read };
+  }
+
+  it('reports an object that is replaced while it is read', async () => {
+    const replaced = new BackupError('SOURCE_CHANGED', 'read: it was replaced');
     const { sound, files } = await verifyBackup(
-      { ...store, read },
+      breakingOffWith(replaced),
       manifest,
       () => createRdbScanner(),
       signal,
     );
     expect(sound).toBe(false);
-    expect(files[0]?.problems).toEqual(['cannot be read at byte 100: connection lost']);
+    expect(files[0]?.problems).toEqual(['cannot be read at byte 100: read: it was replaced']);
+  });
+
+  it.each([
+    new BackupError('SERVICE_ERROR', 'read: the connection is lost'),
+    new BackupError('SERVICE_ERROR', 'read: InvalidObjectState'),
+    new BackupError('PERMISSION_DENIED', 'read: AccessDenied'),
+    new BackupError('THROTTLED', 'read: TotalQpsLimitExceeded'),
+  ])('does not call damaged what it could not read: $code, $message', async (error) => {
+    await expect(
+      verifyBackup(breakingOffWith(error), manifest, () => createRdbScanner(), signal),
+    ).rejects.toBe(error);
   });
 
   it('ends when it is asked to stop, without a finding', async () => {

@@ -22,8 +22,8 @@ export interface BackupFinding {
 }
 
 /**
- * Goes on after the first problem, so that the finding is complete. Damage is a result, not an exception; throws only
- * when the bucket cannot be read at all.
+ * Goes on after the first problem, so that the finding is complete. Damage is a result, not an exception; what keeps
+ * the bytes from being read is an exception, and not damage.
  * @param onProgress gets the number of bytes read since the last call
  */
 export async function verifyBackup(
@@ -75,7 +75,8 @@ async function verifyFile(
     }
   } catch (error) {
     const known = asBackupError(error);
-    if (signal.aborted || known.code === 'PERMISSION_DENIED') throw known;
+    // A connection that fails, an archive class or a missing permission says nothing about the bytes.
+    if (known.code !== 'NOT_FOUND' && known.code !== 'SOURCE_CHANGED') throw known;
     problems.push(`cannot be read at byte ${bytes}: ${known.message}`);
     return { key: file.key, bytes, problems };
   }
