@@ -40,7 +40,7 @@ function packagesOf(name: string): string[] {
   const packages = new Set<string>();
   for (const { inputs } of Object.values(outputs)) {
     for (const [path, { bytesInOutput }] of Object.entries(inputs)) {
-      const match = /^node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(path);
+      const match = /^.*node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(path);
       if (match?.[1] !== undefined && bytesInOutput > 0) packages.add(match[1]);
     }
   }

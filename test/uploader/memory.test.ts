@@ -156,7 +156,7 @@ describe('the uploader in a function of 256 MB', () => {
     const store = cloud.storeFor(requestOf().destination);
     const outcomes = [];
     for await (const { key } of store.list(STEPS, signal))
-      outcomes.push(String(await store.get(key, signal)));
+      if (key.includes('/outcome-')) outcomes.push(String(await store.get(key, signal)));
     expect(outcomes).toEqual([expect.stringContaining('"code":"DEADLINE_NEAR"')]);
     expect(await store.head(MANIFEST, signal)).toBeUndefined();
     const actions = emulator.world.journal.entries().map(({ action }) => action);
