@@ -22,7 +22,7 @@ import type { Source } from '../core/source/source.ts';
 import type { UploadOutcome, UploadRequest } from '../core/upload-request.ts';
 import { checkStored } from './check-stored.ts';
 import type { RunFolder } from './run-folder.ts';
-import { consoleUrl, type InstanceResult } from './summary.ts';
+import { consoleUrl, type InstanceResult, type StoredResult } from './summary.ts';
 
 export interface InstanceJob {
   readonly runId: string;
@@ -86,7 +86,10 @@ export async function backUpInstance(
   let result: InstanceResult;
   try {
     const backup = await obtain(job, parts, records, signal);
-    result = toStored(job, backup, await upload(job, backup, parts, signal));
+    const stored = toStored(job, backup, await upload(job, backup, parts, signal));
+    const { files, bytes, level, manifest } = stored;
+    parts.log.info('the backup is stored', { files, bytes, level, manifest });
+    result = stored;
   } catch (error) {
     if (signal.aborted) throw error;
     parts.log.error('the instance failed', { error });
@@ -340,7 +343,7 @@ function placeOf({ plan, selected, date, runId }: InstanceJob): BackupPlace {
   return { prefix: plan.destination.prefix, instanceId: selected.instance.id, date, runId };
 }
 
-function toStored(job: InstanceJob, backup: ObtainedBackup, manifest: Manifest): InstanceResult {
+function toStored(job: InstanceJob, backup: ObtainedBackup, manifest: Manifest): StoredResult {
   const place = placeOf(job);
   return {
     region: job.selected.instance.region,

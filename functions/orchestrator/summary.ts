@@ -32,6 +32,8 @@ export type InstanceResult =
   /** Only in a dry run. */
   | { readonly region: string; readonly instanceId: string; readonly status: 'selected' };
 
+export type StoredResult = Extract<InstanceResult, { readonly status: 'stored' }>;
+
 export interface Summary {
   readonly runId: string;
   readonly plan: string;

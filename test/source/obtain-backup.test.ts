@@ -1,5 +1,5 @@
 import { BackupError } from '../../functions/core/errors.ts';
-import { silentLog } from '../../functions/core/log.ts';
+import { createLog, silentLog, type Log } from '../../functions/core/log.ts';
 import {
   obtainBackup,
   type ObtainedBackup,
@@ -33,12 +33,13 @@ async function obtain(
   id = 'r-one',
   options: Partial<ObtainOptions> = {},
   stop: AbortSignal = signal,
+  log: Log = silentLog,
 ): Promise<ObtainedBackup> {
   const instance = await source.getInstance('cn-hangzhou', id, signal);
   return obtainBackup(
     instance as Instance, // put there above
     { adoptWithinMs: 0, timeoutMs: 6 * HOUR, ...options },
-    { source, records, clock, log: silentLog },
+    { source, records, clock, log },
     stop,
   );
 }
@@ -460,5 +461,80 @@ describe('several who want the same backup', () => {
 
     await expect(obtain('r-one', { timeoutMs: HOUR })).rejects.toMatchObject({ code: 'BACKUP_TIMEOUT' });
     expect(elapsed()).toBe(HOUR);
+  });
+});
+
+describe('the log at night', () => {
+  let lines: Record<string, unknown>[];
+  const log = createLog((line) => void lines.push(JSON.parse(line) as Record<string, unknown>));
+  const messages = (): unknown[] => lines.map(({ message }) => message);
+  beforeEach(() => {
+    lines = [];
+  });
+
+  it('says in one line for each step what was asked for and how it went, with the ids to look for', async () => {
+    await obtain('r-one', {}, signal, log);
+
+    expect(lines).toMatchObject([
+      { message: 'asked for a backup', instanceId: 'r-one', jobIds: source.backups[0]?.jobIds.join() },
+      { message: 'the backup is finished', instanceId: 'r-one', backupIds: source.backups[0]?.id, files: 1 },
+    ]);
+  });
+
+  it('says which backup was taken instead of a new one', async () => {
+    const { id } = source.plant({ instanceId: 'r-one', startedAtMs: clock.now() - HOUR });
+
+    await obtain('r-one', { adoptWithinMs: 6 * HOUR }, signal, log);
+
+    expect(lines).toMatchObject([{ message: 'adopted a finished backup', backupIds: id }]);
+  });
+
+  it('says which running backup is waited for', async () => {
+    source.plant({ instanceId: 'r-one', startedAtMs: clock.now() - 10_000, jobIds: ['77'] });
+
+    await obtain('r-one', {}, signal, log);
+
+    expect(lines).toMatchObject([
+      { message: 'adopted the running backup', jobIds: '77' },
+      { message: 'the backup is finished' },
+    ]);
+  });
+
+  it('says only once in a while that it is still waiting', async () => {
+    source.durationMs = HOUR;
+
+    await obtain('r-one', {}, signal, log);
+
+    expect(messages().filter((message) => message === 'still waiting for the backup')).toHaveLength(3);
+  });
+
+  it('says what it waits for before it asks', async () => {
+    source.put({ id: 'r-one', status: 'Changing' });
+    const obtaining = obtain('r-one', {}, signal, log);
+    await clock.sleep(5 * MINUTE, signal);
+    source.put({ id: 'r-one', status: 'Normal' });
+    await obtaining;
+
+    expect(lines[0]).toMatchObject({ message: 'waiting until the instance is at rest', status: 'Changing' });
+    expect(messages()).toHaveLength(3);
+  });
+
+  it('says why no backup was started', async () => {
+    let refused = false;
+    source.onStart = () => {
+      if (refused) return undefined;
+      refused = true;
+      throw new BackupError('INSTANCE_NOT_READY', 'CreateBackup: IncorrectDBInstanceState', {
+        retryable: true,
+      });
+    };
+
+    await obtain('r-one', {}, signal, log);
+
+    expect(lines[0]).toMatchObject({
+      level: 'warn',
+      message: 'no backup was started',
+      reason: 'CreateBackup: IncorrectDBInstanceState',
+    });
   });
 });

@@ -13,7 +13,7 @@
 import { randomUUID } from 'node:crypto';
 import { toInstant, type Clock } from '../clock.ts';
 import { BackupError, asBackupError, describe } from '../errors.ts';
-import type { Log } from '../log.ts';
+import type { Log, LogFields } from '../log.ts';
 import { throwIfStopped } from '../transfer/retry.ts';
 import { joinBackups } from './join-backups.ts';
 import type { BackupJob, BackupMode, Instance, Source, SourceBackup } from './source.ts';
@@ -83,6 +83,9 @@ const LOOK_BACK_MS = 3600_000;
 const MIN_POLL_MS = 2_000;
 const MAX_POLL_MS = 2 * 60_000;
 
+/** Between two lines in the log that say that nothing has changed. */
+const SAY_EVERY_MS = 15 * 60_000;
+
 /** After a refusal that may pass (another backup is running, the instance is busy), longer each time. */
 const REFUSED_WAIT_MS = 60_000;
 const MAX_REFUSED_WAIT_MS = 10 * 60_000;
@@ -145,7 +148,10 @@ async function adoptFinished(life: Life, signal: AbortSignal): Promise<ObtainedB
   const fresh = backups.find(
     (backup) => isComplete(backup, life.instance) && !backup.ids.some((id) => refusedIds.includes(id)),
   );
-  return fresh === undefined ? undefined : toObtained(fresh, life.instance, true);
+  if (fresh === undefined) return undefined;
+  const adopted = toObtained(fresh, life.instance, true);
+  say(life, 'adopted a finished backup', { ...named(adopted), startedAt: adopted.startedAt });
+  return adopted;
 }
 
 /** Goes through the numbered attempts: those that are recorded already are followed, then new ones are made. */
@@ -194,6 +200,8 @@ async function settleAttempt(life: Life, number: number, signal: AbortSignal): P
   // Undefined: nobody can tell yet. What is found by looking is the answer.
   if (answer === undefined) return followAttempt(life, number, mine, signal);
   const stored = (await records.write(`backup-answer-${number}`, answer, signal)) as Answer;
+  if (stored.kind === 'none')
+    life.log.warn('no backup was started', { ...place(life.instance), reason: stored.reason });
   if (stored.kind === 'none' && stored.reason !== NOTHING_STARTED)
     await clock.sleep(Math.min(REFUSED_WAIT_MS * number, MAX_REFUSED_WAIT_MS, untilDeadline(life)), signal);
   return stored;
@@ -207,8 +215,10 @@ interface Intention {
 /** The instance must exist and be at rest. Changing states (scaling, migrating, a switch-over) pass by themselves. */
 async function untilReady(life: Life, signal: AbortSignal): Promise<void> {
   const since = life.clock.now();
+  const isTimeToSay = rarely(life.clock, 0);
   while (life.instance.status !== 'Normal') {
     throwIfNotReady(life);
+    if (isTimeToSay()) say(life, 'waiting until the instance is at rest', { status: life.instance.status });
     await life.clock.sleep(Math.min(pollDelay(life.clock.now() - since), untilDeadline(life)), signal);
     const { region, id } = life.instance;
     const now = await life.source.getInstance(region, id, signal);
@@ -238,10 +248,14 @@ async function makeAttempt(
   const since = toInstant(Date.parse(intention.at) - CLOCK_SKEW_MS);
   try {
     const result = await source.startBackup(instance, signal);
+    if (result.kind === 'started') say(life, 'asked for a backup', { jobIds: result.jobIds.join() });
     if (result.kind === 'started')
       return { kind: 'awaited', awaited: { jobIds: result.jobIds, mode: 'manual', since, adopted: false } };
     if (result.kind === 'already-running') return await findRunning(life, signal);
-    log.warn('the answer to CreateBackup was lost; looking for the backup', { reason: result.reason });
+    log.warn('the answer to CreateBackup was lost; looking for the backup', {
+      ...place(instance),
+      reason: result.reason,
+    });
     return undefined;
   } catch (error) {
     const known = asBackupError(error);
@@ -267,14 +281,11 @@ async function findRunning(life: Life, signal: AbortSignal): Promise<Answer> {
       kind: 'none',
       reason: `a backup is running that started at ${toInstant(since)}, which is too long ago`,
     };
+  const jobIds = running.filter((job) => job.mode === first.mode).map((job) => job.id);
+  say(life, 'adopted the running backup', { jobIds: jobIds.join(), mode: first.mode });
   return {
     kind: 'awaited',
-    awaited: {
-      jobIds: running.filter((job) => job.mode === first.mode).map((job) => job.id),
-      mode: first.mode,
-      since: toInstant((since ?? oldest) - CLOCK_SKEW_MS),
-      adopted: true,
-    },
+    awaited: { jobIds, mode: first.mode, since: toInstant((since ?? oldest) - CLOCK_SKEW_MS), adopted: true },
   };
 }
 
@@ -296,6 +307,7 @@ async function followAttempt(
     const answered = await records.read(name, signal);
     if (answered !== undefined) return answered as Answer; // written by ourselves, here or in settleAttempt
     const found = await tolerant(life, async () => findStarted(life, since, signal), signal);
+    if (found.value !== undefined) say(life, 'found the backup that was asked for', {});
     if (found.value !== undefined)
       return (await records.write(name, { kind: 'awaited', awaited: found.value }, signal)) as Answer;
     // Only a look that worked, and that was made late enough, proves that there is nothing.
@@ -332,6 +344,7 @@ async function findStarted(life: Life, sinceMs: number, signal: AbortSignal): Pr
 async function awaitFinished(life: Life, awaited: Awaited, signal: AbortSignal): Promise<ObtainedBackup> {
   const { instance, clock } = life;
   const waitingSince = clock.now();
+  const isTimeToSay = rarely(clock, SAY_EVERY_MS);
   let idleSince: number | undefined;
   let lastTrouble: unknown;
   for (;;) {
@@ -339,8 +352,11 @@ async function awaitFinished(life: Life, awaited: Awaited, signal: AbortSignal):
     if (look.failed) lastTrouble = look.error;
     else if (look.value !== undefined) {
       const { backup, isWorking, shortcoming } = look.value;
-      if (backup !== undefined && shortcoming === undefined)
-        return toObtained(backup, instance, awaited.adopted);
+      if (backup !== undefined && shortcoming === undefined) {
+        const finished = toObtained(backup, instance, awaited.adopted);
+        say(life, 'the backup is finished', { ...named(finished), files: backup.files.length });
+        return finished;
+      }
       // Rows and URLs may follow the end of the job by minutes. Nothing that stays like this ever finishes.
       idleSince = isWorking ? undefined : (idleSince ?? clock.now());
       if (idleSince !== undefined && clock.now() - idleSince >= GRACE_MS)
@@ -351,6 +367,11 @@ async function awaitFinished(life: Life, awaited: Awaited, signal: AbortSignal):
           : failed(instance, shortcoming?.reason ?? vanished(awaited));
     }
     throwIfTimedOut(life, lastTrouble);
+    if (isTimeToSay())
+      say(life, 'still waiting for the backup', {
+        jobIds: awaited.jobIds.join(),
+        waitedMs: clock.now() - waitingSince,
+      });
     await clock.sleep(Math.min(pollDelay(clock.now() - waitingSince), untilDeadline(life)), signal);
   }
   function vanished({ jobIds }: Awaited): string {
@@ -464,7 +485,7 @@ async function tolerant<T>(
   } catch (error) {
     throwIfStopped(signal);
     if (!asBackupError(error).retryable) throw error;
-    life.log.warn('cannot look after the backup now', { error });
+    life.log.warn('cannot look after the backup now', { ...place(life.instance), error });
     return { failed: true, error };
   }
 }
@@ -477,6 +498,25 @@ function earliestStart(jobs: readonly BackupJob[]): number | undefined {
 /** Open towards the future: whatever the service's clock says, a backup that it lists has started. */
 function spanFrom(life: Life, fromMs: number): { readonly from: string; readonly to: string } {
   return { from: toInstant(fromMs), to: toInstant(life.clock.now() + 24 * 3600_000) };
+}
+
+/** What an operator wants to read at night: one line for each step, with the ids to look for in the console. */
+function say({ log, instance }: Life, step: string, fields: LogFields): void {
+  log.info(step, { ...place(instance), ...fields });
+}
+
+function named({ ids, jobIds }: ObtainedBackup): { readonly backupIds: string; readonly jobIds: string } {
+  return { backupIds: ids.join(), jobIds: jobIds.join() };
+}
+
+/** True for the first time after `firstMs`, and then once in a while. */
+function rarely(clock: Clock, firstMs: number): () => boolean {
+  let nextMs = clock.now() + firstMs;
+  return () => {
+    if (clock.now() < nextMs) return false;
+    nextMs = clock.now() + SAY_EVERY_MS;
+    return true;
+  };
 }
 
 function pollDelay(waitedMs: number): number {
