@@ -55,8 +55,7 @@ export function backupCommand({ signal, finish }: Invocation): Command {
       if (idle.length > 0)
         note(`plan ${plan.name} has keys that this version does not act on: ${idle.join(', ')}`);
       const request = toRequest(options);
-      const platform = platformOf(process.env);
-      const cloud = composeCloud(environment, platform);
+      const cloud = composeCloud(environment);
       if (!request.dryRun) note(`run ${request.runId}`);
       const summary =
         options.function === undefined
@@ -66,7 +65,7 @@ export function backupCommand({ signal, finish }: Invocation): Command {
               request,
               plan,
               cloud,
-              composeFunctions(environment, platform),
+              composeFunctions(environment, platformOf(process.env)),
               signal,
             );
       if (options.json === true) printJson(summary);
@@ -87,14 +86,15 @@ function toRequest(options: BackupOptions): RunRequest {
   return parseEvent(JSON.stringify(event), Date.now());
 }
 
+/** Where the functions are. Not where this process is: it does not reach the services from within their network. */
 function platformOf(variables: NodeJS.ProcessEnv): { region?: string; accountId?: string } {
   const region = variables['FC_REGION'] ?? variables['ALIBABA_CLOUD_REGION_ID'];
   const accountId = variables['FC_ACCOUNT_ID'] ?? variables['ALIBABA_CLOUD_ACCOUNT_ID'];
   return { ...(region === undefined ? {} : { region }), ...(accountId === undefined ? {} : { accountId }) };
 }
 
-/** An upload in this process ends when it ends; this only keeps a lost one from being waited for without end. */
-const UPLOAD_LIMIT_MS = 24 * 3600 * 1000;
+/** No invocation lasts longer. An upload in this process ends when it ends, but it is not waited for any longer either. */
+const INVOCATION_LIMIT_MS = 24 * 3600 * 1000;
 
 async function runHere(request: RunRequest, plan: Plan, cloud: Cloud, signal: AbortSignal): Promise<Summary> {
   const store = cloud.storeFor(plan.destination);
@@ -138,7 +138,7 @@ async function runHere(request: RunRequest, plan: Plan, cloud: Cloud, signal: Ab
         // Without a deadline there is nothing to hand over.
         invokeSelf: async () =>
           Promise.reject(new BackupError('INTERNAL', 'hand over: this process has no deadline')),
-        uploaderLimitMs: UPLOAD_LIMIT_MS,
+        uploaderLimitMs: INVOCATION_LIMIT_MS,
         clock: systemClock,
         log,
       },
@@ -157,7 +157,7 @@ async function runHere(request: RunRequest, plan: Plan, cloud: Cloud, signal: Ab
 
 const SUMMARY_POLL_MS = 2_000;
 /** An invocation that has ended may have written its summary a moment ago. */
-const SUMMARY_GRACE_MS = 30_000;
+const SUMMARY_GRACE_MS = 10_000;
 
 /** Invokes the deployed orchestrator and waits for what it leaves in the bucket, through as many hand-overs as it takes. */
 async function runDeployed(
@@ -172,25 +172,45 @@ async function runDeployed(
   const store = cloud.storeFor(plan.destination);
   const event = Buffer.from(JSON.stringify(toEvent(request)));
   if (request.dryRun) return JSON.parse((await functions.call(name, event, signal)).toString()) as Summary; // a dry run leaves nothing in the bucket
-  const taskId = toTaskId(`${request.runId}-cli-${randomUUID()}`);
   const known = await summaryKeys(store, plan, request.runId, signal);
-  if (known.length > 0 && !request.retryFailed) return readSummary(store, known, signal);
+  if (known.length > 0) {
+    const summary = await readSummary(store, known, signal);
+    if (!request.retryFailed || summary.counts.failed === 0) return summary;
+  }
+  const taskId = toTaskId(`${request.runId}-cli-${randomUUID()}`);
   await functions.start(name, event, taskId, signal);
   note(`invoked ${name}; waiting for the summary`);
+  const hasEnded = async (): Promise<boolean> => (await functions.stateOf(name, taskId, signal)) === 'ended';
+  try {
+    return await awaitSummary(request.runId, plan, store, known.length, hasEnded, signal);
+  } finally {
+    if (signal.aborted)
+      note(
+        `the run goes on without this process; to see it: tairlift backup --plan ${plan.name} --function ${name} --run ${request.runId}`,
+      );
+  }
+}
+
+async function awaitSummary(
+  runId: string,
+  plan: Plan,
+  store: ObjectStore,
+  known: number,
+  hasEnded: () => Promise<boolean>,
+  signal: AbortSignal,
+): Promise<Summary> {
   let endedAtMs: number | undefined;
   for (;;) {
-    const found = await summaryKeys(store, plan, request.runId, signal);
-    if (found.length > known.length) return readSummary(store, found, signal);
-    if (endedAtMs === undefined && (await functions.stateOf(name, taskId, signal)) === 'ended')
-      endedAtMs = Date.now();
-    if (
-      endedAtMs !== undefined &&
-      Date.now() - endedAtMs > SUMMARY_GRACE_MS &&
-      !(await wasHandedOver(store, plan, request.runId, signal))
-    ) {
-      throw new BackupError('INVOKE_FAILED', `run ${request.runId}: ${name} ended without a summary`, {
-        hint: "look into the function's log; invoke it again with this run id to resume",
-      });
+    const found = await summaryKeys(store, plan, runId, signal);
+    if (found.length > known) return readSummary(store, found, signal);
+    if (endedAtMs === undefined && (await hasEnded())) endedAtMs = Date.now();
+    if (endedAtMs !== undefined && Date.now() - endedAtMs > SUMMARY_GRACE_MS) {
+      const handedOverAtMs = await lastHandOver(store, plan, runId, signal);
+      if (handedOverAtMs === undefined || Date.now() - handedOverAtMs > INVOCATION_LIMIT_MS) {
+        throw new BackupError('INVOKE_FAILED', `run ${runId}: the function ended without a summary`, {
+          hint: "look into the function's log; invoke it again with this run id to resume",
+        });
+      }
     }
     await delay(SUMMARY_POLL_MS, undefined, { signal });
   }
@@ -231,15 +251,18 @@ async function readSummary(
   return JSON.parse(bytes.toString('utf8')) as Summary; // written by the orchestrator, from this very type
 }
 
-async function wasHandedOver(
+/** When one invocation last began where another one ended; undefined when the run needed only one so far. */
+async function lastHandOver(
   store: ObjectStore,
   plan: Plan,
   runId: string,
   signal: AbortSignal,
-): Promise<boolean> {
-  for await (const _entry of store.list(`${runFolder(plan.destination.prefix, runId)}handover-`, signal))
-    return true;
-  return false;
+): Promise<number | undefined> {
+  let last: number | undefined;
+  const begun = `${runFolder(plan.destination.prefix, runId)}handover-`;
+  for await (const { lastModifiedAt } of store.list(begun, signal))
+    last = Math.max(last ?? 0, Date.parse(lastModifiedAt));
+  return last;
 }
 
 function exitCode({ status, counts }: Summary): ExitCode {

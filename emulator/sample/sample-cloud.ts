@@ -85,6 +85,8 @@ export async function startSampleCloud(options: SampleOptions): Promise<SampleCl
       keys,
       environment: {
         ...emulator.environment,
+        FC_ACCOUNT_ID: emulator.world.accountId,
+        FC_REGION: REGION,
         TAIRLIFT_BUCKET: BUCKET,
         TAIRLIFT_OSS_REGION: REGION,
         TAIRLIFT_PLANS: plansPath,
