@@ -1,6 +1,7 @@
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { crc64Jones } from '../../functions/core/crc64.ts';
+import { bytesOf } from '../../functions/core/rdb/input.ts';
 import type { RdbReport } from '../../functions/core/rdb/report.ts';
 import type { RdbScannerOptions } from '../../functions/core/rdb/scanner.ts';
 import { createRdbScanner } from '../../functions/core/rdb/scanner.ts';
@@ -117,7 +118,7 @@ export function oneKeyFiles(
   const scanner = createRdbScanner({
     contents: {
       beginKey: (_database, type, { bytes, start, end }) => {
-        head = { type, key: Buffer.from(bytes.subarray(start, end)).toString('latin1') };
+        head = { type, key: Buffer.from(bytesOf(bytes, start, end)).toString('latin1') };
       },
       endKey() {
         files.push({ ...head, bytes: fileOf(magic, file.subarray(start, at)) });

@@ -1,5 +1,6 @@
 import type { RdbContents } from '../../functions/core/rdb/digest.ts';
 import { LOGICAL_TYPES, mergeSummaries } from '../../functions/core/rdb/digest.ts';
+import { bytesOf } from '../../functions/core/rdb/input.ts';
 import { fileOf, fixtureNames, readFixture, readTruth, scan, FIXTURES } from './corpus.ts';
 
 describe('the reference implementation of the hash', () => {
@@ -124,7 +125,7 @@ function byDefinition(): { contents: RdbContents; digest: () => string } {
       const code = LOGICAL_TYPES.indexOf(type) + (expires ? 256 : 0);
       elements = [];
       ordered = [
-        textRow(bytes.subarray(start, end)),
+        textRow(bytesOf(bytes, start, end)),
         words(database, code, expires ? low : 0, expires ? high : 0),
       ];
     },
@@ -135,11 +136,11 @@ function byDefinition(): { contents: RdbContents; digest: () => string } {
       elements.push(asNumber(murmur(Buffer.concat(element ?? []), 0)));
       element = undefined;
     },
-    text: (bytes, start, end) => put(textRow(bytes.subarray(start, end))),
+    text: (bytes, start, end) => put(textRow(bytesOf(bytes, start, end))),
     beginText() {
       pieces = [];
     },
-    piece: (bytes, start, end) => void pieces.push(Buffer.from(bytes.subarray(start, end))),
+    piece: (bytes, start, end) => void pieces.push(Buffer.from(bytesOf(bytes, start, end))),
     endText: () => put(textRow(Buffer.concat(pieces))),
     score(value) {
       const row = Buffer.alloc(16);

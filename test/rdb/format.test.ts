@@ -1,4 +1,5 @@
 import fc from 'fast-check';
+import { viewOf } from '../../functions/core/rdb/input.ts';
 import { readScore, writeInteger } from '../../functions/core/rdb/numbers.ts';
 import { createRdbScanner } from '../../functions/core/rdb/scanner.ts';
 import { slotOf } from '../../functions/core/rdb/slots.ts';
@@ -30,7 +31,7 @@ test('scores are read as exactly as JavaScript reads them', () => {
     fc.property(
       fc.oneof(fc.double({ noNaN: true, noDefaultInfinity: true }).map(String), decimal),
       (text) => {
-        expect(readScore(Buffer.from(text), 0, text.length)).toBe(Number(text));
+        expect(readScore(viewOf(Buffer.from(text)), 0, text.length)).toBe(Number(text));
       },
     ),
     { numRuns: 3000 },
@@ -47,7 +48,7 @@ test.each([
   ['0x10', undefined],
   ['1 ', undefined],
 ])('the score %j is %p', (text, value) => {
-  expect(readScore(Buffer.from(text), 0, text.length)).toBe(value);
+  expect(readScore(viewOf(Buffer.from(text)), 0, text.length)).toBe(value);
 });
 
 test.each([
@@ -57,8 +58,8 @@ test.each([
   ['{user1000}.following', 3443],
   ['{user1000}.followers', 3443],
 ])('the slot of %s is the one that a cluster gives it', (key, slot) => {
-  const bytes = Buffer.from(key);
-  expect(slotOf(bytes, 0, bytes.length)).toBe(slot);
+  const bytes = viewOf(Buffer.from(key));
+  expect(slotOf(bytes, 0, bytes.byteLength)).toBe(slot);
 });
 
 test('the slots of database 0 are listed as ranges', () => {

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Lent, RdbContents } from '../../functions/core/rdb/digest.ts';
+import { bytesOf } from '../../functions/core/rdb/input.ts';
 import type { LogicalType } from '../../functions/core/rdb/report.ts';
 
 /** What the truth files say of a key. Digests are SHA-256 over a canonical form that depends on no encoding. */
@@ -46,7 +47,7 @@ export function recordKeys(): { readonly contents: RdbContents; readonly keys: R
       const expireAt = high * 2 ** 32 + (low >>> 0);
       head = {
         db: database,
-        key: Buffer.from(key.bytes.subarray(key.start, key.end)),
+        key: Buffer.from(bytesOf(key.bytes, key.start, key.end)),
         type,
         ...(expires ? { expireAt } : {}),
       };
@@ -55,12 +56,12 @@ export function recordKeys(): { readonly contents: RdbContents; readonly keys: R
     beginElement: () => void tokens.push({ kind: 'begin' }),
     endElement: () => void tokens.push({ kind: 'end' }),
     text: (bytes, start, end) =>
-      void tokens.push({ kind: 'text', text: Buffer.from(bytes.subarray(start, end)) }),
+      void tokens.push({ kind: 'text', text: Buffer.from(bytesOf(bytes, start, end)) }),
     beginText(length) {
       announced = length;
       pieces = [];
     },
-    piece: (bytes, start, end) => void pieces.push(Buffer.from(bytes.subarray(start, end))),
+    piece: (bytes, start, end) => void pieces.push(Buffer.from(bytesOf(bytes, start, end))),
     endText() {
       const text = Buffer.concat(pieces);
       if (text.length !== announced) throw new Error(`announced ${announced}, got ${text.length}`);

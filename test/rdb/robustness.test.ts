@@ -1,4 +1,5 @@
 import fc from 'fast-check';
+import type { RdbContents } from '../../functions/core/rdb/digest.ts';
 import type { RdbReport } from '../../functions/core/rdb/report.ts';
 import { createRdbScanner } from '../../functions/core/rdb/scanner.ts';
 import { fileOf, fixtureNames, oneKeyFiles, readFixture, scan, withChecksum } from './corpus.ts';
@@ -77,6 +78,35 @@ test('reports do not depend on how the bytes are cut into chunks', () => {
     ),
     { numRuns: 60 },
   );
+});
+
+test('small strings read in a row give the same report as read one by one', () => {
+  // So many keys that they are not compared with each other any more: from there on they are read in a row.
+  const keys = Array.from({ length: 300_000 }, (_, index) => {
+    const [kind, length] = [index % 7, (index * 31) % 66];
+    const expiry = kind === 3 ? [252, index & 255, 2, 3, 4, 5, 0, 0, 0] : [];
+    const select = index % 50_000 === 49_999 ? [254, index / 50_000] : [];
+    const key = Buffer.from(`k${index}`);
+    const text = [
+      length < 64 ? length : 0x40,
+      ...(length < 64 ? [] : [length]),
+      ...Array<number>(length).fill(0x78),
+    ];
+    const value = kind === 1 ? [0xc0, index & 255] : kind === 2 ? [0xc2, 1, 2, index & 255, 0x80] : text;
+    return Buffer.from([...select, ...expiry, 0, key.length, ...key, ...value]);
+  });
+  const file = fileOf('REDIS0009', Buffer.concat(keys));
+  const { contents, keys: recorded } = countKeys();
+  const report = scan(file, 65_537, { contents });
+  expect(report).toMatchObject({ verdict: 'sound', fingerprint: { keys: 300_000 } });
+  expect(recorded()).toBe(300_000);
+  expect(scan(file, 65_537)).toEqual(report);
+  expect(scan(file, 1000)).toEqual(report);
+  expect(scan(file)).toEqual(report);
+
+  const expiredBefore = 0x0403_0280;
+  const { live } = scan(file, 65_537, { contents, expiredBefore });
+  expect(scan(file, 65_537, { expiredBefore }).live).toEqual(live);
 });
 
 test('a chunk may be overwritten as soon as it was taken', () => {
@@ -205,6 +235,28 @@ test('a report can be asked for twice, and bytes that come later change nothing'
   scanner.write(file);
   expect(scanner.end()).toBe(report);
 });
+
+/** Listens, and so keeps keys from being read in a row. */
+function countKeys(): { readonly contents: RdbContents; readonly keys: () => number } {
+  let keys = 0;
+  const nothing = (): void => undefined;
+  const contents: RdbContents = {
+    beginKey: nothing,
+    beginElement: nothing,
+    endElement: nothing,
+    text: nothing,
+    beginText: nothing,
+    piece: nothing,
+    endText: nothing,
+    score: nothing,
+    fieldExpiry: nothing,
+    id: nothing,
+    number: nothing,
+    block: nothing,
+    endKey: () => void keys++,
+  };
+  return { contents, keys: () => keys };
+}
 
 function inChunks(file: Buffer, sizes: readonly number[]): RdbReport {
   const scanner = createRdbScanner();

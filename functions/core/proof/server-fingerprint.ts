@@ -5,6 +5,7 @@
 import { BackupError, describe } from '../errors.ts';
 import { ContentDigest, mergeSummaries } from '../rdb/digest.ts';
 import { Hash128 } from '../rdb/hash128.ts';
+import { viewOf } from '../rdb/input.ts';
 import { sayModuleDump } from '../rdb/modules.ts';
 import { parseScore } from '../rdb/numbers.ts';
 import type { ContentSummary, LogicalType } from '../rdb/report.ts';
@@ -118,7 +119,7 @@ class KeyReader {
     this.digest.beginKey(
       database,
       type,
-      { bytes: key, start: 0, end: key.length },
+      { bytes: viewOf(key), start: 0, end: key.length },
       expiry !== undefined,
       low,
       high,
@@ -185,7 +186,7 @@ class KeyReader {
       const end = Math.min(at + PIECE_BYTES, length);
       const piece = buffer(await this.call('GETRANGE', key, String(at), String(end - 1)));
       if (piece.length !== end - at) throw new Error(`${piece.length} bytes where ${end - at} must be`);
-      this.digest.piece(piece, 0, piece.length);
+      this.digest.piece(viewOf(piece), 0, piece.length);
     }
     this.digest.endText();
   }
@@ -337,7 +338,7 @@ class KeyReader {
   }
 
   private say(bytes: Buffer): void {
-    this.digest.text(bytes, 0, bytes.length);
+    this.digest.text(viewOf(bytes), 0, bytes.length);
   }
 
   private sayId(id: string): void {
@@ -354,7 +355,7 @@ class Once {
 
   isNew(bytes: Buffer): boolean {
     this.hash.reset();
-    this.hash.text(bytes, 0, bytes.length);
+    this.hash.text(viewOf(bytes), 0, bytes.length);
     this.hash.finish();
     if (this.seen.add(this.hash)) return false;
     this.count++;

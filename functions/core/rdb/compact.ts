@@ -6,16 +6,17 @@
  * Source: ziplist.c, listpack.c, intset.c and zipmap.c of Redis, and their own integrity checks.
  */
 import { corrupt } from './fault.ts';
-import { wordAt } from './input.ts';
+import { viewOf } from './input.ts';
 import { INTEGER_TEXT_BYTES_MAX, parseInteger, writeInteger } from './numbers.ts';
 
 /** In 16-bit entry counts: too many to count, walk them. */
 const COUNT_UNKNOWN = 0xffff;
 const END = 0xff;
+const NOTHING = viewOf(new Uint8Array(0));
 
 /** A walk over the entries of one compact value. An entry is valid until the next call of `next`. */
 export abstract class Entries {
-  bytes: Uint8Array = new Uint8Array(0);
+  bytes: DataView = NOTHING;
   /** Text of the current entry, once `asText` was called. */
   start = 0;
   end = 0;
@@ -27,15 +28,16 @@ export abstract class Entries {
   protected count = 0;
   protected announced = 0;
   /** What the walk goes over; `bytes` may point at a number's digits instead. */
-  protected held: Uint8Array = new Uint8Array(0);
+  protected held: DataView = NOTHING;
   protected isInteger = false;
   /** Halves of the current entry, once `asInteger` was called or if it is stored as an integer. */
   high = 0;
   low = 0;
   private readonly digits = new Uint8Array(INTEGER_TEXT_BYTES_MAX);
+  private readonly digitsView = viewOf(this.digits);
 
   /** Starts a walk over `held[start, end)`; checks the header. */
-  abstract open(held: Uint8Array, start: number, end: number): this;
+  abstract open(held: DataView, start: number, end: number): this;
   /** Goes to the next entry; false after the last one, once the totals are checked. */
   abstract next(): boolean;
 
@@ -43,7 +45,7 @@ export abstract class Entries {
   asText(): void {
     if (!this.isInteger) return;
     this.start = writeInteger(this.high, this.low, this.digits);
-    this.bytes = this.digits;
+    this.bytes = this.digitsView;
     this.end = this.digits.length;
   }
 
@@ -95,31 +97,30 @@ export abstract class Entries {
     }
   }
 
-  protected openHeader(held: Uint8Array, start: number, end: number, headerBytes: number): void {
+  protected openHeader(held: DataView, start: number, end: number, headerBytes: number): void {
     const size = end - start;
     if (size < headerBytes + 1) corrupt(`${size} bytes are too few for its header`);
-    const total = wordAt(held, start) >>> 0;
+    const total = held.getInt32(start, true) >>> 0;
     if (total !== size) corrupt(`${size} bytes where the header says ${total}`);
-    if (held[end - 1] !== END) corrupt('the terminator is missing');
+    if (held.getUint8(end - 1) !== END) corrupt('the terminator is missing');
     this.held = held;
     this.bytes = held;
     this.first = start;
     this.at = start + headerBytes;
     this.limit = end - 1;
     this.count = 0;
-    this.announced =
-      (held[start + headerBytes - 2] as number) | ((held[start + headerBytes - 1] as number) << 8);
+    this.announced = held.getUint16(start + headerBytes - 2, true);
   }
 
   protected byteAt(at: number): number {
     // The caller has checked that `at` is inside.
-    return this.held[at] as number;
+    return this.held.getUint8(at);
   }
 }
 
 /** Header: bytes (4), entries (2). Entry: encoding and text or integer, then its own size, readable backwards. */
 export class Listpack extends Entries {
-  open(held: Uint8Array, start: number, end: number): this {
+  open(held: DataView, start: number, end: number): this {
     this.openHeader(held, start, end, 6);
     return this;
   }
@@ -147,7 +148,7 @@ export class Listpack extends Entries {
   }
 
   /** Reads the entry and returns its size without the back-length. */
-  private entry(held: Uint8Array, at: number, first: number): number {
+  private entry(held: DataView, at: number, first: number): number {
     if (first < 0x80) {
       this.smallInteger(first);
       return 1;
@@ -171,11 +172,11 @@ export class Listpack extends Entries {
     return this.largeEntry(held, at, first);
   }
 
-  private largeEntry(held: Uint8Array, at: number, first: number): number {
+  private largeEntry(held: DataView, at: number, first: number): number {
     switch (first) {
       case 0xf0: {
         this.inside(5);
-        const length = wordAt(held, at + 1) >>> 0;
+        const length = held.getInt32(at + 1, true) >>> 0;
         this.string(at + 5, length);
         return 5 + length;
       }
@@ -191,11 +192,11 @@ export class Listpack extends Entries {
         return 4;
       case 0xf3:
         this.inside(5);
-        this.smallInteger(wordAt(held, at + 1));
+        this.smallInteger(held.getInt32(at + 1, true));
         return 5;
       case 0xf4:
         this.inside(9);
-        this.integer(wordAt(held, at + 5), wordAt(held, at + 1));
+        this.integer(held.getInt32(at + 5, true), held.getInt32(at + 1, true));
         return 9;
       default:
         return corrupt(`entry ${this.count} has the unknown encoding 0x${first.toString(16)}`);
@@ -203,9 +204,9 @@ export class Listpack extends Entries {
   }
 
   /** Most significant seven bits first; every byte but the first is marked by its high bit. Returns its size. */
-  private checkBackLength(held: Uint8Array, at: number, size: number): number {
+  private checkBackLength(held: DataView, at: number, size: number): number {
     if (size <= 127) {
-      if (held[at] !== size) corrupt(`entry ${this.count} has a wrong back-length`);
+      if (held.getUint8(at) !== size) corrupt(`entry ${this.count} has a wrong back-length`);
       return 1;
     }
     const bytes = size < 16_383 ? 2 : size < 2_097_151 ? 3 : size < 268_435_455 ? 4 : 5;
@@ -213,7 +214,7 @@ export class Listpack extends Entries {
     let rest = size;
     for (let i = bytes - 1; i >= 0; i--) {
       const expected = (rest & 127) | (i === 0 ? 0 : 128);
-      if (held[at + i] !== expected) corrupt(`entry ${this.count} has a wrong back-length`);
+      if (held.getUint8(at + i) !== expected) corrupt(`entry ${this.count} has a wrong back-length`);
       rest = Math.floor(rest / 128);
     }
     return bytes;
@@ -225,7 +226,7 @@ export class Ziplist extends Entries {
   private previous = 0;
   private lastEntry = 0;
 
-  open(held: Uint8Array, start: number, end: number): this {
+  open(held: DataView, start: number, end: number): this {
     this.openHeader(held, start, end, 10);
     this.previous = 0;
     this.lastEntry = this.at;
@@ -235,7 +236,7 @@ export class Ziplist extends Entries {
   next(): boolean {
     const { at, held } = this;
     if (at === this.limit) {
-      const tail = wordAt(held, this.first + 4) >>> 0;
+      const tail = held.getInt32(this.first + 4, true) >>> 0;
       if (tail !== this.lastEntry - this.first) corrupt(`the header puts the last entry at ${tail}`);
       this.checkCount();
       return false;
@@ -247,7 +248,7 @@ export class Ziplist extends Entries {
     let encoding = at + 1;
     if (first === 0xfe) {
       this.inside(5);
-      previous = wordAt(held, at + 1) >>> 0;
+      previous = held.getInt32(at + 1, true) >>> 0;
       encoding = at + 5;
     }
     if (previous !== this.previous) corrupt(`entry ${this.count} gives a wrong size for the one before it`);
@@ -260,7 +261,7 @@ export class Ziplist extends Entries {
   }
 
   /** Reads the entry and returns where it ends. */
-  private entry(held: Uint8Array, at: number, first: number): number {
+  private entry(held: DataView, at: number, first: number): number {
     if (first < 0x40) {
       this.string(at + 1, first);
       return at + 1 + first;
@@ -289,11 +290,11 @@ export class Ziplist extends Entries {
         return at + 3;
       case 0xd0:
         this.inside(5);
-        this.smallInteger(wordAt(held, at + 1));
+        this.smallInteger(held.getInt32(at + 1, true));
         return at + 5;
       case 0xe0:
         this.inside(9);
-        this.integer(wordAt(held, at + 5), wordAt(held, at + 1));
+        this.integer(held.getInt32(at + 5, true), held.getInt32(at + 1, true));
         return at + 9;
       case 0xf0:
         this.inside(4);
@@ -321,12 +322,12 @@ export class Intset extends Entries {
   private lastHigh = 0;
   private lastLow = 0;
 
-  open(held: Uint8Array, start: number, end: number): this {
+  open(held: DataView, start: number, end: number): this {
     const size = end - start;
     if (size < 8) corrupt(`${size} bytes are too few for its header`);
-    this.width = wordAt(held, start);
+    this.width = held.getInt32(start, true);
     if (this.width !== 2 && this.width !== 4 && this.width !== 8) corrupt(`integers of ${this.width} bytes`);
-    this.announced = wordAt(held, start + 4) >>> 0;
+    this.announced = held.getInt32(start + 4, true) >>> 0;
     if (size !== 8 + this.announced * this.width) {
       corrupt(`${size} bytes where ${this.announced} integers of ${this.width} bytes are announced`);
     }
@@ -340,8 +341,9 @@ export class Intset extends Entries {
   next(): boolean {
     if (this.at === this.limit) return false;
     const { held, at, width, lastHigh, lastLow } = this;
-    const low = width === 2 ? ((this.byteAt(at) | (this.byteAt(at + 1) << 8)) << 16) >> 16 : wordAt(held, at);
-    const high = width === 8 ? wordAt(held, at + 4) : low >> 31;
+    const low =
+      width === 2 ? ((this.byteAt(at) | (this.byteAt(at + 1) << 8)) << 16) >> 16 : held.getInt32(at, true);
+    const high = width === 8 ? held.getInt32(at + 4, true) : low >> 31;
     if (this.count > 0 && (high < lastHigh || (high === lastHigh && low >>> 0 <= lastLow >>> 0))) {
       corrupt(`integer ${this.count} is not greater than the one before it`);
     }
@@ -356,10 +358,10 @@ export class Intset extends Entries {
 
 /** Entries (1), then fields and values in turn: length, and for a value unused bytes (1), text, the unused bytes. */
 export class Zipmap extends Entries {
-  open(held: Uint8Array, start: number, end: number): this {
+  open(held: DataView, start: number, end: number): this {
     if (end - start < 2) corrupt(`${end - start} bytes are too few for its header`);
-    if (held[end - 1] !== END) corrupt('the terminator is missing');
-    const announced = held[start] as number;
+    if (held.getUint8(end - 1) !== END) corrupt('the terminator is missing');
+    const announced = held.getUint8(start);
     this.announced = announced === 0xfe ? COUNT_UNKNOWN : announced * 2;
     this.held = held;
     this.at = start + 1;
@@ -378,7 +380,7 @@ export class Zipmap extends Entries {
     let text = this.at + 1;
     if (first === 0xfe) {
       this.inside(5);
-      length = wordAt(this.held, this.at + 1) >>> 0;
+      length = this.held.getInt32(this.at + 1, true) >>> 0;
       text = this.at + 5;
       if (length < 0xfe) corrupt(`entry ${this.count} has a long length for ${length} bytes`);
     } else if (first === END) {

@@ -58,7 +58,7 @@ export interface RdbContents extends TextSink {
 
 /** Text that is valid until the call returns. */
 export interface Lent {
-  readonly bytes: Uint8Array;
+  readonly bytes: DataView;
   readonly start: number;
   readonly end: number;
 }
@@ -157,6 +157,36 @@ export class ContentDigest implements RdbContents {
     this.next?.beginKey(database, type, key, expires, low, high);
   }
 
+  /** Whether `stringKey` may be called: nobody else listens, and keys need not be told apart. */
+  takesStrings(): boolean {
+    return this.next === undefined && !this.identifiesKeys;
+  }
+
+  /** The same as `beginKey`, `text` and `endKey` for a key of type string. */
+  stringKey(
+    database: number,
+    key: DataView,
+    keyStart: number,
+    keyEnd: number,
+    expires: boolean,
+    low: number,
+    high: number,
+    value: Lent,
+  ): void {
+    if (expires && high * TWO_32 + (low >>> 0) < this.expiredBefore) return;
+    const { ofKey } = this;
+    ofKey.reset();
+    ofKey.text(key, keyStart, keyEnd);
+    ofKey.block(database, expires ? HAS_EXPIRY : 0, expires ? low : 0, expires ? high : 0);
+    ofKey.text(value.bytes, value.start, value.end);
+    ofKey.finish();
+    this.sum.add(ofKey);
+    this.database = database;
+    this.type = 0;
+    this.expires = expires;
+    this.count();
+  }
+
   beginElement(): void {
     this.row = this.ofElement;
     this.row.reset();
@@ -164,7 +194,7 @@ export class ContentDigest implements RdbContents {
     this.next?.beginElement();
   }
 
-  text(bytes: Uint8Array, start: number, end: number): void {
+  text(bytes: DataView, start: number, end: number): void {
     this.row.text(bytes, start, end);
     this.next?.text(bytes, start, end);
   }
@@ -174,7 +204,7 @@ export class ContentDigest implements RdbContents {
     this.next?.beginText(length);
   }
 
-  piece(bytes: Uint8Array, start: number, end: number): void {
+  piece(bytes: DataView, start: number, end: number): void {
     this.row.piece(bytes, start, end);
     this.next?.piece(bytes, start, end);
   }

@@ -1,3 +1,4 @@
+import { bytesOf, viewOf } from './input.ts';
 import { LOGICAL_TYPES } from './digest.ts';
 import type { Dialect } from './format.ts';
 import type { BigKey, ContentSummary, Fingerprint, LogicalType, TypeCount } from './report.ts';
@@ -16,18 +17,19 @@ export class FileFacts {
   dialect: Dialect = 'redis';
   functions = 0;
   /** The current key: where it was read, or what is kept of it. */
-  private key: Uint8Array = new Uint8Array(0);
+  private key = viewOf(new Uint8Array(0));
   private keyStart = 0;
   private keyEnd = 0;
   private readonly keptKey = new Uint8Array(PRINTABLE_BYTES_MAX + 1);
+  private readonly keptKeyView = viewOf(this.keptKey);
   private readonly aux: Record<string, string> = Object.create(null) as Record<string, string>;
   private auxFields = 0;
   private readonly bytesByType: Partial<Record<LogicalType, number>> = {};
   private readonly modules: Record<string, number> = Object.create(null) as Record<string, number>;
-  private readonly slots = new SlotSet();
+  readonly slots = new SlotSet();
   private readonly biggest: BigKey[] = [];
-  /** What a key must exceed to be among the biggest. */
-  private threshold = 0;
+  /** How many bytes a key must exceed to be among the biggest. */
+  biggestFrom = 0;
 
   addAux(name: string, value: Uint8Array): void {
     if (REPEATED_AUX.has(name) || name in this.aux || this.auxFields === AUX_FIELDS_MAX) return;
@@ -40,7 +42,7 @@ export class FileFacts {
   }
 
   /** The key is where it was read; before anything else is read there, `keepKey` must be called. */
-  beginKey(database: number, bytes: Uint8Array, start: number, end: number): void {
+  beginKey(database: number, bytes: DataView, start: number, end: number): void {
     if (database === 0) this.slots.addKey(bytes, start, end);
     this.key = bytes;
     this.keyStart = start;
@@ -51,16 +53,20 @@ export class FileFacts {
   keepKey(): void {
     const { key, keyStart, keptKey } = this;
     const size = Math.min(this.keyEnd - keyStart, keptKey.length);
-    for (let i = 0; i < size; i++) keptKey[i] = key[keyStart + i] as number;
-    this.key = keptKey;
+    for (let i = 0; i < size; i++) keptKey[i] = key.getUint8(keyStart + i);
+    this.key = this.keptKeyView;
     this.keyStart = 0;
     this.keyEnd = size;
   }
 
   /** @param bytes of key and value in the file */
   endKey(database: number, type: LogicalType, bytes: number): void {
+    this.addBytes(type, bytes);
+    if (bytes > this.biggestFrom) this.rank({ database, key: this.printableKey(), type, bytes });
+  }
+
+  addBytes(type: LogicalType, bytes: number): void {
     this.bytesByType[type] = (this.bytesByType[type] ?? 0) + bytes;
-    if (bytes > this.threshold) this.rank({ database, key: this.printableKey(), type, bytes });
   }
 
   private rank(key: BigKey): void {
@@ -68,11 +74,11 @@ export class FileFacts {
     biggest.push(key);
     biggest.sort((a, b) => b.bytes - a.bytes);
     if (biggest.length > BIGGEST_KEYS) biggest.pop();
-    if (biggest.length === BIGGEST_KEYS) this.threshold = biggest.at(-1)?.bytes ?? 0;
+    if (biggest.length === BIGGEST_KEYS) this.biggestFrom = biggest.at(-1)?.bytes ?? 0;
   }
 
   printableKey(): string {
-    return printable(this.key.subarray(this.keyStart, this.keyEnd), PRINTABLE_BYTES_MAX);
+    return printable(bytesOf(this.key, this.keyStart, this.keyEnd), PRINTABLE_BYTES_MAX);
   }
 
   report(contents: ContentSummary): Fingerprint {

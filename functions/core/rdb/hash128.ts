@@ -3,7 +3,6 @@
  *
  * Source: Austin Appleby's MurmurHash3.cpp (SMHasher); the test checks it against SMHasher's verification value.
  */
-import { wordAt } from './input.ts';
 
 // Kept at hand: inside a VM context, where tests run, a look-up of the global is slow.
 const { imul } = Math;
@@ -19,96 +18,80 @@ export class Hash128 {
   b = 0;
   c = 0;
   d = 0;
-  private h1 = 0;
-  private h2 = 0;
-  private h3 = 0;
-  private h4 = 0;
+  // Typed, because words in a typed array are read and written as they are; as fields they would be tagged each time.
+  private readonly lanes = new Int32Array(4);
   /** Bytes so far, modulo 2^32, always a multiple of sixteen. */
   private count = 0;
+  /** Of a text in pieces, what does not fill a block yet. */
   private readonly rest = new Uint8Array(16);
+  private readonly restView = new DataView(this.rest.buffer);
   private restBytes = 0;
 
   reset(): void {
-    this.h1 = 0;
-    this.h2 = 0;
-    this.h3 = 0;
-    this.h4 = 0;
+    const { lanes } = this;
+    lanes[0] = 0;
+    lanes[1] = 0;
+    lanes[2] = 0;
+    lanes[3] = 0;
     this.count = 0;
   }
 
   /** Sixteen bytes as four little-endian words. */
   block(word1: number, word2: number, word3: number, word4: number): void {
-    let { h1, h2, h3, h4 } = this;
-    let k = imul(word1, C1);
-    h1 ^= imul((k << 15) | (k >>> 17), C2);
-    h1 = (((h1 << 19) | (h1 >>> 13)) + h2) | 0;
-    h1 = (imul(h1, 5) + 0x561c_cd1b) | 0;
-    k = imul(word2, C2);
-    h2 ^= imul((k << 16) | (k >>> 16), C3);
-    h2 = (((h2 << 17) | (h2 >>> 15)) + h3) | 0;
-    h2 = (imul(h2, 5) + 0x0bca_a747) | 0;
-    k = imul(word3, C3);
-    h3 ^= imul((k << 17) | (k >>> 15), C4);
-    h3 = (((h3 << 15) | (h3 >>> 17)) + h4) | 0;
-    h3 = (imul(h3, 5) + 0x96cd_1c35) | 0;
-    k = imul(word4, C4);
-    h4 ^= imul((k << 18) | (k >>> 14), C1);
-    h4 = (((h4 << 13) | (h4 >>> 19)) + h1) | 0;
-    h4 = (imul(h4, 5) + 0x32ac_3b17) | 0;
-    this.h1 = h1;
-    this.h2 = h2;
-    this.h3 = h3;
-    this.h4 = h4;
+    hashBlock(this.lanes, word1, word2, word3, word4);
     this.count = (this.count + 16) | 0;
   }
 
   /** A text: its length in four bytes, its bytes, and zeros up to a whole block. */
-  text(bytes: Uint8Array, start: number, end: number): void {
+  text(bytes: DataView, start: number, end: number): void {
+    const { lanes } = this;
     const length = end - start;
     if (length < 12) {
-      this.block(
+      hashBlock(
+        lanes,
         length,
-        partialWord(bytes, start, end),
-        partialWord(bytes, start + 4, end),
-        partialWord(bytes, start + 8, end),
+        wordOf(bytes, start, end),
+        length > 4 ? wordOf(bytes, start + 4, end) : 0,
+        length > 8 ? wordOf(bytes, start + 8, end) : 0,
       );
+      this.count = (this.count + 16) | 0;
       return;
     }
-    this.block(length, wordAt(bytes, start), wordAt(bytes, start + 4), wordAt(bytes, start + 8));
-    let at = start + 12;
-    for (; at + 16 <= end; at += 16) {
-      this.block(wordAt(bytes, at), wordAt(bytes, at + 4), wordAt(bytes, at + 8), wordAt(bytes, at + 12));
-    }
+    hashBlock(
+      lanes,
+      length,
+      bytes.getInt32(start, true),
+      bytes.getInt32(start + 4, true),
+      bytes.getInt32(start + 8, true),
+    );
+    const at = this.wholeBlocks(bytes, start + 12, end);
     if (at < end) {
-      this.block(
-        partialWord(bytes, at, end),
-        partialWord(bytes, at + 4, end),
-        partialWord(bytes, at + 8, end),
-        partialWord(bytes, at + 12, end),
+      hashBlock(
+        lanes,
+        wordOf(bytes, at, end),
+        at + 4 < end ? wordOf(bytes, at + 4, end) : 0,
+        at + 8 < end ? wordOf(bytes, at + 8, end) : 0,
+        at + 12 < end ? wordOf(bytes, at + 12, end) : 0,
       );
+      this.count = (this.count + 16) | 0;
     }
+    this.count = (this.count + 16) | 0;
   }
 
   beginText(length: number): void {
-    const { rest } = this;
-    rest[0] = length;
-    rest[1] = length >>> 8;
-    rest[2] = length >>> 16;
-    rest[3] = length >>> 24;
+    this.restView.setUint32(0, length % 2 ** 32, true);
     this.restBytes = 4;
   }
 
-  piece(bytes: Uint8Array, start: number, end: number): void {
+  piece(bytes: DataView, start: number, end: number): void {
     let at = start;
     if (this.restBytes > 0) {
-      while (this.restBytes < 16 && at < end) this.rest[this.restBytes++] = bytes[at++] as number;
+      while (this.restBytes < 16 && at < end) this.rest[this.restBytes++] = bytes.getUint8(at++);
       if (this.restBytes < 16) return;
       this.flush();
     }
-    for (; at + 16 <= end; at += 16) {
-      this.block(wordAt(bytes, at), wordAt(bytes, at + 4), wordAt(bytes, at + 8), wordAt(bytes, at + 12));
-    }
-    while (at < end) this.rest[this.restBytes++] = bytes[at++] as number;
+    at = this.wholeBlocks(bytes, at, end);
+    while (at < end) this.rest[this.restBytes++] = bytes.getUint8(at++);
   }
 
   endText(): void {
@@ -118,11 +101,11 @@ export class Hash128 {
   }
 
   finish(): void {
-    const { count } = this;
-    let h1 = this.h1 ^ count;
-    let h2 = this.h2 ^ count;
-    let h3 = this.h3 ^ count;
-    let h4 = this.h4 ^ count;
+    const { count, lanes } = this;
+    let h1 = (lanes[0] as number) ^ count;
+    let h2 = (lanes[1] as number) ^ count;
+    let h3 = (lanes[2] as number) ^ count;
+    let h4 = (lanes[3] as number) ^ count;
     h1 = (h1 + h2 + h3 + h4) | 0;
     h2 = mixed((h2 + h1) | 0);
     h3 = mixed((h3 + h1) | 0);
@@ -135,11 +118,55 @@ export class Hash128 {
     this.d = (h4 + h1) | 0;
   }
 
-  private flush(): void {
-    const { rest } = this;
-    this.block(wordAt(rest, 0), wordAt(rest, 4), wordAt(rest, 8), wordAt(rest, 12));
-    this.restBytes = 0;
+  /** Hashes as many whole blocks as there are and returns where the rest starts. */
+  private wholeBlocks(bytes: DataView, start: number, end: number): number {
+    const { lanes } = this;
+    let at = start;
+    for (; at + 16 <= end; at += 16) {
+      hashBlock(
+        lanes,
+        bytes.getInt32(at, true),
+        bytes.getInt32(at + 4, true),
+        bytes.getInt32(at + 8, true),
+        bytes.getInt32(at + 12, true),
+      );
+    }
+    this.count = (this.count + at - start) | 0;
+    return at;
   }
+
+  private flush(): void {
+    this.restBytes = 0;
+    this.wholeBlocks(this.restView, 0, 16);
+  }
+}
+
+function hashBlock(lanes: Int32Array, word1: number, word2: number, word3: number, word4: number): void {
+  // The casts: an array of four has these four.
+  let h1 = lanes[0] as number;
+  let h2 = lanes[1] as number;
+  let h3 = lanes[2] as number;
+  let h4 = lanes[3] as number;
+  let k = imul(word1, C1);
+  h1 ^= imul((k << 15) | (k >>> 17), C2);
+  h1 = (((h1 << 19) | (h1 >>> 13)) + h2) | 0;
+  h1 = (imul(h1, 5) + 0x561c_cd1b) | 0;
+  k = imul(word2, C2);
+  h2 ^= imul((k << 16) | (k >>> 16), C3);
+  h2 = (((h2 << 17) | (h2 >>> 15)) + h3) | 0;
+  h2 = (imul(h2, 5) + 0x0bca_a747) | 0;
+  k = imul(word3, C3);
+  h3 ^= imul((k << 17) | (k >>> 15), C4);
+  h3 = (((h3 << 15) | (h3 >>> 17)) + h4) | 0;
+  h3 = (imul(h3, 5) + 0x96cd_1c35) | 0;
+  k = imul(word4, C4);
+  h4 ^= imul((k << 18) | (k >>> 14), C1);
+  h4 = (((h4 << 13) | (h4 >>> 19)) + h1) | 0;
+  h4 = (imul(h4, 5) + 0x32ac_3b17) | 0;
+  lanes[0] = h1;
+  lanes[1] = h2;
+  lanes[2] = h3;
+  lanes[3] = h4;
 }
 
 /** A sum of hashes modulo 2^128, lane `a` lowest: the order in which they are added does not matter. */
@@ -179,11 +206,13 @@ export class Sum128 {
   }
 }
 
-/** Up to four bytes, missing ones as zeros. */
-function partialWord(bytes: Uint8Array, at: number, end: number): number {
-  if (at + 4 <= end) return wordAt(bytes, at);
+/** The word at `at`, with zeros for what lies past `end`. What stands there is mostly read with it, and masked away. */
+function wordOf(bytes: DataView, at: number, end: number): number {
+  const size = end - at;
+  if (size >= 4) return bytes.getInt32(at, true);
+  if (at + 4 <= bytes.byteLength) return bytes.getInt32(at, true) & ((1 << (size * 8)) - 1);
   let word = 0;
-  for (let i = end - 1; i >= at; i--) word = (word << 8) | (bytes[i] as number);
+  for (let i = end - 1; i >= at; i--) word = (word << 8) | bytes.getUint8(i);
   return word;
 }
 

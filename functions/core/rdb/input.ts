@@ -15,6 +15,8 @@ const KEPT_CARRY_BYTES_MAX = 1024 * 1024;
  */
 export class Input {
   bytes: Uint8Array = new Uint8Array(0);
+  /** The same bytes, for what is more than one of them: a word through a view is one load, from bytes it is four. */
+  view = viewOf(this.bytes);
   position = 0;
   end = 0;
   /** What is being read, for the report of a problem, and where in the file it starts. */
@@ -23,8 +25,10 @@ export class Input {
 
   private windowStartsAt = 0;
   private carry: Uint8Array = new Uint8Array(0);
+  private carryView = viewOf(this.carry);
   private isCarry = false;
   private chunk: Uint8Array = new Uint8Array(0);
+  private chunkView = viewOf(this.chunk);
   /** Bytes of the chunk that are in the carry buffer. */
   private taken = 0;
 
@@ -32,6 +36,7 @@ export class Input {
   supply(chunk: Uint8Array): void {
     // A Buffer is made a plain Uint8Array, so that the hot loops see one kind of object only.
     this.chunk = new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+    this.chunkView = viewOf(this.chunk);
     this.taken = 0;
     if (this.position === this.end) this.readFromChunk(0);
   }
@@ -81,15 +86,15 @@ export class Input {
   }
 
   int32LittleEndian(): number {
-    const { bytes, position } = this;
+    const { view, position } = this;
     this.position += 4;
-    return wordAt(bytes, position);
+    return view.getInt32(position, true);
   }
 
   uint32BigEndian(): number {
-    const { bytes, position } = this;
+    const { view, position } = this;
     this.position += 4;
-    return swapped(wordAt(bytes, position)) >>> 0;
+    return view.getUint32(position);
   }
 
   *take(count: number): Parse<void> {
@@ -124,19 +129,21 @@ export class Input {
   private readFromChunk(position: number): void {
     this.windowStartsAt = this.offset() - position;
     this.bytes = this.chunk;
+    this.view = this.chunkView;
     this.position = position;
     this.end = this.chunk.length;
     this.isCarry = false;
-    if (this.carry.length > KEPT_CARRY_BYTES_MAX) this.carry = new Uint8Array(0);
+    if (this.carry.length > KEPT_CARRY_BYTES_MAX) this.setCarry(new Uint8Array(0));
   }
 
   /** Moves the unread end of the chunk into the carry buffer: the chunk belongs to the caller again. */
   private keep(unread: number): void {
     const rest = this.bytes.subarray(this.position, this.end);
     this.windowStartsAt = this.offset();
-    if (this.carry.length < unread) this.carry = new Uint8Array(Math.max(unread, 256));
+    if (this.carry.length < unread) this.setCarry(new Uint8Array(Math.max(unread, 256)));
     this.carry.set(rest);
     this.bytes = this.carry;
+    this.view = this.carryView;
     this.position = 0;
     this.end = unread;
     this.isCarry = true;
@@ -151,30 +158,31 @@ export class Input {
     if (this.carry.length < size) {
       const larger = new Uint8Array(Math.max(size, 256, Math.min(wanted, size * 2)));
       larger.set(this.carry.subarray(this.position, this.end));
-      this.carry = larger;
+      this.setCarry(larger);
     } else if (this.position > 0) {
       this.carry.copyWithin(0, this.position, this.end);
     }
     this.carry.set(this.chunk.subarray(this.taken, this.taken + count), unread);
     this.bytes = this.carry;
+    this.view = this.carryView;
     this.position = 0;
     this.end = size;
     this.taken += count;
   }
+
+  private setCarry(carry: Uint8Array): void {
+    this.carry = carry;
+    this.carryView = viewOf(carry);
+  }
 }
 
-/** Little-endian, signed; the caller has checked that four bytes are there. */
-export function wordAt(bytes: Uint8Array, at: number): number {
-  return (
-    (bytes[at] as number) |
-    ((bytes[at + 1] as number) << 8) |
-    ((bytes[at + 2] as number) << 16) |
-    ((bytes[at + 3] as number) << 24)
-  );
+export function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-export function swapped(word: number): number {
-  return (word >>> 24) | ((word >>> 8) & 0xff00) | ((word << 8) & 0xff_0000) | (word << 24);
+/** The bytes of a part of a view, not copied. */
+export function bytesOf(view: DataView, start: number, end: number): Uint8Array {
+  return new Uint8Array(view.buffer, view.byteOffset + start, end - start);
 }
 
 /** How many bytes a length takes, from its first byte. */

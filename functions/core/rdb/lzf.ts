@@ -6,6 +6,7 @@
  */
 import { corrupt } from './fault.ts';
 import type { Input, Parse } from './input.ts';
+import { viewOf } from './input.ts';
 
 /** A copy of three bytes yields at most 264, so nothing expands further than this. */
 const EXPANSION_MAX = 88;
@@ -57,9 +58,10 @@ export function* decompressInPieces(
   input: Input,
   compressed: number,
   length: number,
-  onPiece: (bytes: Uint8Array, start: number, end: number) => void,
+  onPiece: (bytes: DataView, start: number, end: number) => void,
 ): Parse<void> {
   const buffer = new Uint8Array(HISTORY_BYTES + PIECE_BYTES + COPY_BYTES_MAX);
+  const view = viewOf(buffer);
   let left = compressed;
   let out = 0;
   let given = 0;
@@ -86,12 +88,12 @@ export function* decompressInPieces(
     }
     if (total > length) refuse(length);
     if (out < HISTORY_BYTES + PIECE_BYTES) continue;
-    onPiece(buffer, given, out);
+    onPiece(view, given, out);
     buffer.copyWithin(0, out - HISTORY_BYTES, out);
     out = HISTORY_BYTES;
     given = HISTORY_BYTES;
   }
-  onPiece(buffer, given, out);
+  onPiece(view, given, out);
   if (total !== length) refuse(length);
 }
 

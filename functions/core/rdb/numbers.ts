@@ -1,5 +1,7 @@
 /** Integers and scores as the servers write them into text, and back. */
 
+import { bytesOf } from './input.ts';
+
 /** Longest text of a 64-bit integer, its sign included. */
 export const INTEGER_TEXT_BYTES_MAX = 20;
 
@@ -58,16 +60,16 @@ const scoreText = Buffer.alloc(SCORE_TEXT_BYTES_MAX);
  * The score that a text stands for, or undefined if it stands for none. Short decimals, which many scores are, are
  * one exact division; everything else goes through `parseScore`.
  */
-export function readScore(bytes: Uint8Array, start: number, end: number): number | undefined {
+export function readScore(bytes: DataView, start: number, end: number): number | undefined {
   const size = end - start;
   if (size > SCORE_TEXT_BYTES_MAX) return undefined;
-  const isNegative = bytes[start] === 45;
+  const isNegative = size > 0 && bytes.getUint8(start) === 45;
   let digits = 0;
   let decimals = -1;
   let at = isNegative ? start + 1 : start;
   if (end - at > EXACT_DIGITS_MAX) at = end + 1;
   for (; at < end; at++) {
-    const byte = bytes[at] as number;
+    const byte = bytes.getUint8(at);
     if (byte >= 48 && byte <= 57) {
       digits = digits * 10 + byte - 48;
       if (decimals >= 0) decimals++;
@@ -78,11 +80,26 @@ export function readScore(bytes: Uint8Array, start: number, end: number): number
     }
   }
   if (at !== end || decimals === 0 || size === (isNegative ? 1 : 0)) {
-    for (let i = 0; i < size; i++) scoreText[i] = bytes[start + i] as number;
-    return parseScore(scoreText.toString('latin1', 0, size));
+    let isDecimal = size > 0;
+    for (let i = 0; i < size; i++) {
+      const byte = bytes.getUint8(start + i);
+      scoreText[i] = byte;
+      if (!isDecimalCharacter(byte)) isDecimal = false;
+    }
+    const text = scoreText.toString('latin1', 0, size);
+    return isDecimal ? unlessNaN(Number(text)) : parseScore(text);
   }
   const value = decimals > 0 ? digits / (EXACT_POWERS[decimals] as number) : digits;
   return isNegative ? -value : value;
+}
+
+/** Digits, signs, point and exponent: of these alone nothing is made but decimal numbers. */
+function isDecimalCharacter(byte: number): boolean {
+  return byte <= 57 ? byte >= 43 && byte !== 44 && byte !== 47 : byte === 101 || byte === 69;
+}
+
+function unlessNaN(value: number): number | undefined {
+  return Number.isNaN(value) ? undefined : value;
 }
 
 const DECIMAL_CHARACTERS = /^[\d.e+-]+$/i;
@@ -90,19 +107,16 @@ const INFINITE = /^([+-]?)inf(?:inity)?$/i;
 
 /** The score that a text stands for, or undefined if it stands for none; not-a-number is none. */
 export function parseScore(text: string): number | undefined {
-  if (DECIMAL_CHARACTERS.test(text)) {
-    const value = Number(text);
-    return Number.isNaN(value) ? undefined : value;
-  }
+  if (DECIMAL_CHARACTERS.test(text)) return unlessNaN(Number(text));
   const infinite = INFINITE.exec(text);
   if (infinite === null) return undefined;
   return infinite[1] === '-' ? -Infinity : Infinity;
 }
 
 /** The integer that a canonical decimal text stands for, within what a double holds exactly. */
-export function parseInteger(bytes: Uint8Array, start: number, end: number): number | undefined {
+export function parseInteger(bytes: DataView, start: number, end: number): number | undefined {
   const text = String.fromCharCode(
-    ...bytes.subarray(start, Math.min(end, start + INTEGER_TEXT_BYTES_MAX + 1)),
+    ...bytesOf(bytes, start, Math.min(end, start + INTEGER_TEXT_BYTES_MAX + 1)),
   );
   if (!/^(?:0|-?[1-9]\d*)$/.test(text)) return undefined;
   const value = Number(text);

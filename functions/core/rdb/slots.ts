@@ -14,10 +14,10 @@ const CRC16 = Uint16Array.from({ length: 256 }, (_, byte) => {
   return crc;
 });
 
-export function slotOf(bytes: Uint8Array, start: number, end: number): number {
+export function slotOf(bytes: DataView, start: number, end: number): number {
   let crc = 0;
   for (let at = start; at < end; at++) {
-    const byte = bytes[at] as number;
+    const byte = bytes.getUint8(at);
     if (byte === OPEN) return slotOfTagged(bytes, start, at, end);
     crc = ((crc << 8) & 0xffff) ^ (CRC16[(crc >>> 8) ^ byte] as number);
   }
@@ -25,14 +25,14 @@ export function slotOf(bytes: Uint8Array, start: number, end: number): number {
 }
 
 /** Of a key whose first `{` is at `open`. */
-function slotOfTagged(bytes: Uint8Array, start: number, open: number, end: number): number {
+function slotOfTagged(bytes: DataView, start: number, open: number, end: number): number {
   let close = open + 1;
-  while (close < end && bytes[close] !== CLOSE) close++;
+  while (close < end && bytes.getUint8(close) !== CLOSE) close++;
   const hasTag = close < end && close > open + 1;
   const to = hasTag ? close : end;
   let crc = 0;
   for (let at = hasTag ? open + 1 : start; at < to; at++) {
-    crc = ((crc << 8) & 0xffff) ^ (CRC16[(crc >>> 8) ^ (bytes[at] as number)] as number);
+    crc = ((crc << 8) & 0xffff) ^ (CRC16[(crc >>> 8) ^ bytes.getUint8(at)] as number);
   }
   return crc & (SLOT_COUNT - 1);
 }
@@ -43,7 +43,7 @@ export class SlotSet {
   private count = 0;
 
   /** Adds the slot of a key. Once all slots were seen, as soon happens without a cluster, keys are not looked at. */
-  addKey(bytes: Uint8Array, start: number, end: number): void {
+  addKey(bytes: DataView, start: number, end: number): void {
     if (this.count === SLOT_COUNT) return;
     const slot = slotOf(bytes, start, end);
     if (this.has[slot] === 1) return;

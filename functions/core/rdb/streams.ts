@@ -11,7 +11,7 @@ import type { Dialect } from './format.ts';
 import { TYPE } from './format.ts';
 import { Hash128, Sum128 } from './hash128.ts';
 import type { Input, Parse } from './input.ts';
-import { swapped, wordAt } from './input.ts';
+import { bytesOf, viewOf } from './input.ts';
 import { NOWHERE } from './texts.ts';
 
 const ID_BYTES = 16;
@@ -37,11 +37,11 @@ class StreamId {
   }
 
   /** Sixteen bytes, big-endian. */
-  read(bytes: Uint8Array, at: number): void {
-    this.msHigh = swapped(wordAt(bytes, at)) >>> 0;
-    this.msLow = swapped(wordAt(bytes, at + 4)) >>> 0;
-    this.seqHigh = swapped(wordAt(bytes, at + 8)) >>> 0;
-    this.seqLow = swapped(wordAt(bytes, at + 12)) >>> 0;
+  read(bytes: DataView, at: number): void {
+    this.msHigh = bytes.getUint32(at);
+    this.msLow = bytes.getUint32(at + 4);
+    this.seqHigh = bytes.getUint32(at + 8);
+    this.seqLow = bytes.getUint32(at + 12);
   }
 
   addMs(high: number, low: number): void {
@@ -204,12 +204,12 @@ function* readGroup(context: ValueContext, type: number): Parse<void> {
   const { input, texts, digest } = context;
   input.begin('the name of a group of a stream');
   yield* texts.whole();
-  const group = texts.bytes.slice(texts.start, texts.end);
+  const group = viewOf(bytesOf(texts.bytes, texts.start, texts.end).slice());
   const delivered = yield* readId(input, 'the last delivered id of a group');
   if (type !== TYPE.stream1) yield* input.wide();
   digest.beginElement();
   digest.number(ITEM_GROUP);
-  digest.text(group, 0, group.length);
+  digest.text(group, 0, group.byteLength);
   if (context.seen.add(digest.elementIdentity())) corrupt('the same group is there twice');
   sayId(context, delivered);
   digest.endElement();
@@ -226,7 +226,7 @@ function* readGroup(context: ValueContext, type: number): Parse<void> {
     const deliveries = yield* input.length();
     digest.beginElement();
     digest.number(ITEM_PENDING);
-    digest.text(group, 0, group.length);
+    digest.text(group, 0, group.byteLength);
     sayId(context, id);
     digest.number(deliveries);
     digest.endElement();
@@ -241,15 +241,15 @@ function* readGroup(context: ValueContext, type: number): Parse<void> {
   }
 }
 
-function* readConsumer(context: ValueContext, type: number, group: Uint8Array, owned: IdSum): Parse<void> {
+function* readConsumer(context: ValueContext, type: number, group: DataView, owned: IdSum): Parse<void> {
   const { input, texts, digest } = context;
   input.begin('the name of a consumer');
   yield* texts.whole();
-  const consumer = texts.bytes.slice(texts.start, texts.end);
+  const consumer = viewOf(bytesOf(texts.bytes, texts.start, texts.end).slice());
   digest.beginElement();
   digest.number(ITEM_CONSUMER);
-  digest.text(group, 0, group.length);
-  digest.text(consumer, 0, consumer.length);
+  digest.text(group, 0, group.byteLength);
+  digest.text(consumer, 0, consumer.byteLength);
   if (context.seen.add(digest.elementIdentity())) corrupt('the same consumer is there twice');
   digest.endElement();
 
@@ -265,8 +265,8 @@ function* readConsumer(context: ValueContext, type: number, group: Uint8Array, o
     owned.add(id);
     digest.beginElement();
     digest.number(ITEM_OWNER);
-    digest.text(group, 0, group.length);
-    digest.text(consumer, 0, consumer.length);
+    digest.text(group, 0, group.byteLength);
+    digest.text(consumer, 0, consumer.byteLength);
     sayId(context, id);
     digest.endElement();
   }
@@ -328,7 +328,7 @@ function* readId(input: Input, what: string): Parse<StreamId> {
 function* readRawId(input: Input): Parse<StreamId> {
   yield* input.take(ID_BYTES);
   const id = new StreamId();
-  id.read(input.bytes, input.position);
+  id.read(input.view, input.position);
   input.position += ID_BYTES;
   return id;
 }

@@ -1,16 +1,16 @@
 import { corrupt, unsupported } from './fault.ts';
 import { HELD_BYTES_MAX, INLINE_BYTES_MAX } from './format.ts';
 import type { Input, Parse } from './input.ts';
-import { swapped, wordAt } from './input.ts';
+import { viewOf } from './input.ts';
 import { checkExpansion, decompress, decompressInPieces } from './lzf.ts';
 import { INTEGER_TEXT_BYTES_MAX, writeInteger } from './numbers.ts';
 
 /** Takes texts, each whole or in announced pieces. Bytes are only lent: they change as soon as the call returns. */
 export interface TextSink {
-  text(bytes: Uint8Array, start: number, end: number): void;
+  text(bytes: DataView, start: number, end: number): void;
   /** A long text: its length, then pieces that add up to it, then its end. */
   beginText(length: number): void;
-  piece(bytes: Uint8Array, start: number, end: number): void;
+  piece(bytes: DataView, start: number, end: number): void;
   endText(): void;
 }
 
@@ -32,20 +32,23 @@ const KEPT_SCRATCH_BYTES_MAX = INLINE_BYTES_MAX;
  * Source: rdbGenericLoadStringObject in rdb.c.
  */
 export class Texts {
-  bytes: Uint8Array = new Uint8Array(0);
+  bytes: DataView;
   start = 0;
   end = 0;
 
   private readonly input: Input;
   private readonly heldBytesMax: number;
   private readonly digits = new Uint8Array(INTEGER_TEXT_BYTES_MAX);
+  private readonly digitsView = viewOf(this.digits);
   private readonly scratch = new Uint8Array(KEPT_SCRATCH_BYTES_MAX);
+  private readonly scratchView = viewOf(this.scratch);
   private length = 0;
   /** Bytes in the file if compressed, else 0. */
   private compressed = 0;
 
   constructor(input: Input, heldBytesMax = HELD_BYTES_MAX) {
     this.input = input;
+    this.bytes = input.view;
     this.heldBytesMax = heldBytesMax;
   }
 
@@ -63,7 +66,7 @@ export class Texts {
     if (first === 0xc2) return this.takeInteger(4);
     if (first === 0xc3) return this.takeCompressed();
     if (first !== 0x80 || left < 5) return false;
-    const length = swapped(wordAt(bytes, position + 1)) >>> 0;
+    const length = input.view.getUint32(position + 1);
     return length <= INLINE_BYTES_MAX && this.takePlain(5, length);
   }
 
@@ -107,7 +110,7 @@ export class Texts {
       for (let left = length; left > 0;) {
         if (input.lacks(1)) yield 1;
         const size = Math.min(left, input.end - input.position);
-        sink.piece(input.bytes, input.position, input.position + size);
+        sink.piece(input.view, input.position, input.position + size);
         input.position += size;
         left -= size;
       }
@@ -121,7 +124,7 @@ export class Texts {
     const start = input.position + header;
     const end = start + length;
     if (end > input.end) return false;
-    this.bytes = input.bytes;
+    this.bytes = input.view;
     this.start = start;
     this.end = end;
     input.position = end;
@@ -138,10 +141,10 @@ export class Texts {
         ? (lowest << 24) >> 24
         : size === 2
           ? ((lowest | ((bytes[position + 2] as number) << 8)) << 16) >> 16
-          : wordAt(bytes, position + 1);
+          : input.view.getInt32(position + 1, true);
     input.position = position + 1 + size;
     this.start = writeInteger(value < 0 ? -1 : 0, value, digits);
-    this.bytes = digits;
+    this.bytes = this.digitsView;
     this.end = digits.length;
     return true;
   }
@@ -167,10 +170,11 @@ export class Texts {
 
   private inflate(length: number, compressed: number): void {
     const { input } = this;
-    const to = length <= this.scratch.length ? this.scratch : new Uint8Array(length);
+    const isSmall = length <= this.scratch.length;
+    const to = isSmall ? this.scratch : new Uint8Array(length);
     decompress(input.bytes, input.position, input.position + compressed, to, length);
     input.position += compressed;
-    this.bytes = to;
+    this.bytes = isSmall ? this.scratchView : viewOf(to);
     this.start = 0;
     this.end = length;
   }

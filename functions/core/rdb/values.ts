@@ -19,8 +19,9 @@ const FIELD_EXPIRY_MS_MAX = 2 ** 48 - 1;
 
 /** Reads the value after the key. The type is one that `logicalTypeOf` knows, and not a string. */
 export function* readValue(context: ValueContext, type: number, dialect: Dialect): Parse<void> {
-  const { input, listpack, ziplist } = context;
   context.seen.forget();
+  const compact = COMPACT[type];
+  if (compact !== undefined) return yield* readCompact(context, compact);
   switch (type) {
     case TYPE.list:
       return yield* readList(context);
@@ -35,44 +36,70 @@ export function* readValue(context: ValueContext, type: number, dialect: Dialect
       return yield* dialect === 'valkey' ? readValkeyHash(context) : readHashWithExpiry(context, false);
     case TYPE.hashWithExpiry:
       return yield* readHashWithExpiry(context, true);
-    case TYPE.listZiplist:
-      return sayList(context, yield* held(context, ziplist, 'a ziplist of a list'));
     case TYPE.listQuicklist:
       return yield* readQuicklist(context);
     case TYPE.listQuicklist2:
       return yield* readQuicklist2(context);
-    case TYPE.setIntset:
-      return saySet(context, yield* held(context, context.intset, 'the integers of a set'));
-    case TYPE.setListpack:
-      return saySet(context, yield* held(context, listpack, 'the listpack of a set'));
-    case TYPE.zsetZiplist:
-      return saySortedSet(context, yield* held(context, ziplist, 'the ziplist of a sorted set'));
-    case TYPE.zsetListpack:
-      return saySortedSet(context, yield* held(context, listpack, 'the listpack of a sorted set'));
-    case TYPE.hashZipmap:
-      return sayHash(context, yield* held(context, context.zipmap, 'the zipmap of a hash'));
-    case TYPE.hashZiplist:
-      return sayHash(context, yield* held(context, ziplist, 'the ziplist of a hash'));
-    case TYPE.hashListpack:
-      return sayHash(context, yield* held(context, listpack, 'the listpack of a hash'));
     case TYPE.hashListpackExpiry:
-      input.begin('the smallest field expiry of a hash');
-      yield* input.take(8);
-      input.position += 8;
-      return sayHashWithExpiry(
-        context,
-        yield* held(context, listpack, 'the listpack of a hash with field expiries'),
-      );
-    case TYPE.hashListpackExpiryPreview:
-      return sayHashWithExpiry(
-        context,
-        yield* held(context, listpack, 'the listpack of a hash with field expiries'),
-      );
+      context.input.begin('the smallest field expiry of a hash');
+      yield* context.input.take(8);
+      context.input.position += 8;
+      return yield* readCompact(context, HASH_LISTPACK_EXPIRY);
     case TYPE.module:
       return yield* readModule(context);
     default:
       return yield* readStream(context, type, dialect);
   }
+}
+
+/**
+ * The same without a generator, for a compact value that is whole before the reader, as most are; else says false and
+ * reads nothing.
+ */
+export function takeValue(context: ValueContext, type: number): boolean {
+  const compact = COMPACT[type];
+  if (compact === undefined) return false;
+  const { input, texts, seen } = context;
+  input.begin(compact.what);
+  if (!texts.take()) return false;
+  seen.forget();
+  compact.say(context, context[compact.walk].open(texts.bytes, texts.start, texts.end));
+  return true;
+}
+
+/** A value that is one piece of memory: which walk leads through it, and what is said on the way. */
+interface Compact {
+  readonly walk: 'listpack' | 'ziplist' | 'intset' | 'zipmap';
+  readonly what: string;
+  readonly say: (context: ValueContext, entries: Entries) => void;
+}
+
+const HASH_LISTPACK_EXPIRY: Compact = {
+  walk: 'listpack',
+  what: 'the listpack of a hash with field expiries',
+  say: sayHashWithExpiry,
+};
+
+/** By type. */
+const COMPACT: readonly (Compact | undefined)[] = Object.assign(
+  Array<Compact | undefined>(256).fill(undefined),
+  {
+    [TYPE.listZiplist]: { walk: 'ziplist', what: 'a ziplist of a list', say: sayList },
+    [TYPE.setIntset]: { walk: 'intset', what: 'the integers of a set', say: saySet },
+    [TYPE.setListpack]: { walk: 'listpack', what: 'the listpack of a set', say: saySet },
+    [TYPE.zsetZiplist]: { walk: 'ziplist', what: 'the ziplist of a sorted set', say: saySortedSet },
+    [TYPE.zsetListpack]: { walk: 'listpack', what: 'the listpack of a sorted set', say: saySortedSet },
+    [TYPE.hashZipmap]: { walk: 'zipmap', what: 'the zipmap of a hash', say: sayHash },
+    [TYPE.hashZiplist]: { walk: 'ziplist', what: 'the ziplist of a hash', say: sayHash },
+    [TYPE.hashListpack]: { walk: 'listpack', what: 'the listpack of a hash', say: sayHash },
+    [TYPE.hashListpackExpiryPreview]: HASH_LISTPACK_EXPIRY,
+  } satisfies Record<number, Compact>,
+);
+
+/** Of a value that is too large to be looked into there is nothing to say. */
+function* readCompact(context: ValueContext, { walk, what, say }: Compact): Parse<void> {
+  const entries = yield* held(context, context[walk], what);
+  if (entries !== undefined) say(context, entries);
 }
 
 function* readList(context: ValueContext): Parse<void> {
@@ -127,19 +154,19 @@ function* readSortedSet(context: ValueContext, hasBinaryScores: boolean): Parse<
     else yield* texts.pass(digest);
     refuseRepetition(context);
     input.begin('a score of a sorted set');
-    digest.score(hasBinaryScores ? yield* readDouble(input) : yield* readTextScore(input));
+    if (hasBinaryScores) {
+      if (input.lacks(8)) yield 8;
+      digest.score(takeDouble(input));
+    } else {
+      digest.score(yield* readTextScore(input));
+    }
     digest.endElement();
   }
 }
 
-const double64 = new Float64Array(1);
-const double32 = new Int32Array(double64.buffer);
-
-function* readDouble(input: Input): Parse<number> {
-  if (input.lacks(8)) yield 8;
-  double32[0] = input.int32LittleEndian();
-  double32[1] = input.int32LittleEndian();
-  const score = double64[0] as number;
+function takeDouble(input: Input): number {
+  const score = input.view.getFloat64(input.position, true);
+  input.position += 8;
   if (Number.isNaN(score)) corrupt('a score that is not a number');
   return score;
 }
@@ -152,7 +179,7 @@ function* readTextScore(input: Input): Parse<number> {
   if (length === SCORE_MINUS_INFINITE) return -Infinity;
   yield* input.take(length);
   input.position += length;
-  return scoreOf(input.bytes, input.position - length, input.position);
+  return scoreOf(input.view, input.position - length, input.position);
 }
 
 /** Fields, values and absolute expiries, -1 for none. */
@@ -204,7 +231,7 @@ function* readQuicklist(context: ValueContext): Parse<void> {
   let left = yield* count(context.input, 'the nodes of a list');
   for (; left > 0; left--) {
     const entries = yield* held(context, context.ziplist, 'a ziplist of a list');
-    if (sayEach(context, entries)) isEmpty = false;
+    if (entries === undefined || sayEach(context, entries)) isEmpty = false;
   }
   if (isEmpty) refuseEmpty();
 }
@@ -221,7 +248,7 @@ function* readQuicklist2(context: ValueContext): Parse<void> {
     const container = yield* input.length();
     if (container === NODE_PACKED) {
       const entries = yield* held(context, context.listpack, 'a listpack of a list');
-      if (sayEach(context, entries)) isEmpty = false;
+      if (entries === undefined || sayEach(context, entries)) isEmpty = false;
     } else if (container === NODE_PLAIN) {
       const length = yield* context.texts.pass(context.digest);
       if (length === 0) corrupt('a list node without content');
@@ -241,15 +268,12 @@ function* count(input: Input, what: string): Parse<number> {
   return length;
 }
 
-// Each of these takes `undefined` for a value that is too large to be looked into: there is nothing to say of it.
-
-function sayList(context: ValueContext, entries: Entries | undefined): void {
+function sayList(context: ValueContext, entries: Entries): void {
   if (!sayEach(context, entries)) refuseEmpty();
 }
 
 /** Returns whether there was anything. */
-function sayEach({ digest }: ValueContext, entries: Entries | undefined): boolean {
-  if (entries === undefined) return true;
+function sayEach({ digest }: ValueContext, entries: Entries): boolean {
   let isEmpty = true;
   while (entries.next()) {
     isEmpty = false;
@@ -259,9 +283,8 @@ function sayEach({ digest }: ValueContext, entries: Entries | undefined): boolea
   return !isEmpty;
 }
 
-function saySet(context: ValueContext, entries: Entries | undefined): void {
+function saySet(context: ValueContext, entries: Entries): void {
   const { digest } = context;
-  if (entries === undefined) return;
   if (!entries.next()) refuseEmpty();
   do {
     entries.asText();
@@ -272,9 +295,8 @@ function saySet(context: ValueContext, entries: Entries | undefined): void {
   } while (entries.next());
 }
 
-function sayHash(context: ValueContext, entries: Entries | undefined): void {
+function sayHash(context: ValueContext, entries: Entries): void {
   const { digest } = context;
-  if (entries === undefined) return;
   if (!entries.next()) refuseEmpty();
   do {
     entries.asText();
@@ -288,9 +310,8 @@ function sayHash(context: ValueContext, entries: Entries | undefined): void {
   } while (entries.next());
 }
 
-function saySortedSet(context: ValueContext, entries: Entries | undefined): void {
+function saySortedSet(context: ValueContext, entries: Entries): void {
   const { digest } = context;
-  if (entries === undefined) return;
   if (!entries.next()) refuseEmpty();
   do {
     entries.asText();
@@ -305,9 +326,8 @@ function saySortedSet(context: ValueContext, entries: Entries | undefined): void
 }
 
 /** Triples of field, value and expiry, soonest first, 0 for none and then last. */
-function sayHashWithExpiry(context: ValueContext, entries: Entries | undefined): void {
+function sayHashWithExpiry(context: ValueContext, entries: Entries): void {
   const { digest } = context;
-  if (entries === undefined) return;
   if (!entries.next()) refuseEmpty();
   let last = 0;
   let isPastExpiries = false;
@@ -345,6 +365,6 @@ function refuseRepetition({ digest, seen }: ValueContext): void {
   if (seen.add(digest.elementIdentity())) corrupt('the same element is there twice');
 }
 
-function scoreOf(bytes: Uint8Array, start: number, end: number): number {
+function scoreOf(bytes: DataView, start: number, end: number): number {
   return readScore(bytes, start, end) ?? corrupt('a score that is not a number');
 }
