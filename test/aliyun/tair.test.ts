@@ -242,6 +242,101 @@ describe('Tair', () => {
     }, 120_000);
   });
 
+  describe('when pages are not what they should be', () => {
+    const page = (total: number | undefined, ...ids: string[]): Effect => ({
+      kind: 'reply',
+      status: 200,
+      body: JSON.stringify({
+        RequestId: '1',
+        ...(total === undefined ? {} : { TotalCount: total }),
+        Instances: { KVStoreInstance: ids.map((id) => ({ InstanceId: id, InstanceStatus: 'Normal' })) },
+      }),
+    });
+    const list = async (): Promise<readonly string[]> => {
+      const ids: string[] = [];
+      for await (const { id } of source.listInstances({ region: REGION }, signal)) ids.push(id);
+      return ids;
+    };
+
+    it.each<[string, readonly Effect[]]>([
+      ['has fewer rows than were asked for', [page(3, 'r-a', 'r-b'), page(3, 'r-c')]],
+      ['counts too few', [page(1, 'r-a', 'r-b'), page(1, 'r-c'), page(1)]],
+      ['counts none at all', [page(undefined, 'r-a', 'r-b'), page(undefined, 'r-c'), page(undefined)]],
+      [
+        'is shifted by an instance that came in between',
+        [page(2, 'r-b'), page(3, 'r-b'), page(3, 'r-b'), page(3, 'r-a', 'r-b', 'r-c')],
+      ],
+    ])('reads every instance when a page %s', async (_what, pages) => {
+      for (const effect of pages) spoil('DescribeInstances', effect);
+
+      expect([...(await list())].sort()).toEqual(['r-a', 'r-b', 'r-c']);
+    });
+
+    it('throws when the same page comes again and again, and never takes it for all there is', async () => {
+      spoil('DescribeInstances', page(100, ...Array.from({ length: 50 }, (_, index) => `r-${index}`)), {
+        times: -1,
+      });
+
+      await expect(list()).rejects.toMatchObject({
+        code: 'SERVICE_ERROR',
+        retryable: true,
+        message: expect.stringContaining('50 rows of 100') as string,
+      });
+    });
+
+    it('throws when backups are missing from the pages of their list', async () => {
+      const instance = await one();
+      const row = { BackupId: 1, BackupStartTime: '2026-01-01T00:00:00Z', BackupStatus: 'Success' };
+      const body = JSON.stringify({ RequestId: '1', TotalCount: 2, Backups: { Backup: [row] } });
+      spoil('DescribeBackups', { kind: 'reply', status: 200, body }, { times: -1 });
+
+      await expect(source.listBackups(instance, anyTime, signal)).rejects.toMatchObject({
+        code: 'SERVICE_ERROR',
+        message: expect.stringContaining('1 rows of 2') as string,
+      });
+    });
+
+    it('keeps the rows of all shards, even if they share an id', async () => {
+      const instance = { ...(await one()), architecture: 'cluster' as const, shards: 2 };
+      const rows = ['r-one-db-0', 'r-one-db-1'].map((node) => ({
+        BackupId: 1,
+        BackupJobID: 7,
+        NodeInstanceId: node,
+        BackupStartTime: '2026-01-01T00:00:00Z',
+        BackupStatus: 'Success',
+      }));
+      const body = JSON.stringify({ RequestId: '1', TotalCount: 2, Backups: { Backup: rows } });
+      spoil('DescribeBackups', { kind: 'reply', status: 200, body });
+
+      const [backup] = await source.listBackups(instance, anyTime, signal);
+
+      expect(backup?.files.map(({ node }) => node)).toEqual(['r-one-db-0', 'r-one-db-1']);
+    });
+
+    it('reads on where the service puts fewer sets on a page than it was asked for', async () => {
+      const instance = { ...(await one()), architecture: 'cluster' as const, shards: 1 };
+      const sets = (...ids: string[]): Effect => ({
+        kind: 'reply',
+        status: 200,
+        body: JSON.stringify({
+          RequestId: '1',
+          PageSize: 2,
+          ClusterBackups: ids.map((id) => ({
+            ClusterBackupId: id,
+            ClusterBackupStatus: 'OK',
+            ClusterBackupStartTime: '2026-01-01T00:00:00Z',
+          })),
+        }),
+      });
+      spoil('DescribeClusterBackupList', sets('cb-1', 'cb-2'));
+      spoil('DescribeClusterBackupList', sets('cb-3'));
+
+      const backups = await source.listBackups(instance, anyTime, signal);
+
+      expect(backups.flatMap(({ ids }) => ids).sort()).toEqual(['cb-1', 'cb-2', 'cb-3']);
+    });
+  });
+
   it('asks for tags that fit in no single request all the same', async () => {
     const tags = Object.fromEntries(
       Array.from({ length: 7 }, (_, index) => [`key${index}`, `value${index}`]),

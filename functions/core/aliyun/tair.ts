@@ -149,70 +149,77 @@ export function createTairSource(options: TairOptions): Source {
     }
   }
 
-  /** All rows for a query; reads again when instances came or went between two pages, for one may have slipped through. */
-  async function listRows(
-    query: InstanceQuery,
-    ids: readonly string[] | undefined,
-    signal: AbortSignal,
-  ): Promise<readonly Json[]> {
-    const all = new Map<string, Json>();
-    for (let listing = 1; ; listing++) {
-      const { rows, total, isSteady } = await listOnce(query, ids, signal);
-      for (const row of rows) all.set(text(row['InstanceId']), row);
-      if (isSteady) return [...all.values()];
-      if (listing < MAX_LISTINGS) continue;
-      if (all.size >= total) return [...all.values()];
-      throw nonsense(`DescribeInstances in ${query.region}`, `${all.size} instances of ${total}`);
-    }
-  }
-
   /** https://help.aliyun.com/zh/redis/developer-reference/api-r-kvstore-2015-01-01-describeinstances-redis */
-  async function listOnce(
+  async function listRows(
     { region, tags = {} }: InstanceQuery,
     ids: readonly string[] | undefined,
     signal: AbortSignal,
-  ): Promise<Listing> {
-    const rows: Json[] = [];
+  ): Promise<readonly Json[]> {
+    const list: PagedList = {
+      call: (pageNumber) => {
+        const parameters = new kvstore.DescribeInstancesRequest({
+          regionId: region,
+          pageSize: INSTANCES_PER_PAGE,
+          pageNumber,
+          ...(ids === undefined ? {} : { instanceIds: ids.join(',') }),
+          tag: Object.entries(tags)
+            .slice(0, MAX_TAGS)
+            .map(([key, value]) => new kvstore.DescribeInstancesRequestTag({ key, value })),
+        }).toMap();
+        return { region, action: 'DescribeInstances', parameters };
+      },
+      list: 'Instances',
+      wrapped: 'KVStoreInstance',
+      keyOf: (row) => text(row['InstanceId']),
+    };
+    // An id that does not exist is left out by the service, or makes it refuse the whole list.
+    const rows = await unlessRefused(listAll(list, signal), ids);
+    if (rows !== undefined) return rows;
+    return ids === undefined || ids.length === 1 ? [] : oneByOne(region, tags, ids, signal);
+  }
+
+  /** All rows of a list; reads it again when rows came or went between two pages, for one may have slipped through. */
+  async function listAll(list: PagedList, signal: AbortSignal): Promise<readonly Json[]> {
+    const all = new Map<string, Json>();
+    for (let listing = 1; ; listing++) {
+      const { rows, total, isSteady } = await listOnce(list, signal);
+      for (const [key, row] of rows) all.set(key, row);
+      if (isSteady || (listing === MAX_LISTINGS && all.size >= total)) return [...all.values()];
+      if (listing < MAX_LISTINGS) continue;
+      const { action, region, instanceId = region } = list.call(1);
+      throw nonsense(`${action} for ${instanceId}`, `${all.size} rows of ${total}`);
+    }
+  }
+
+  /**
+   * Ends when as many different rows are there as the service counts, or with a page that brings nothing new. How many
+   * rows are on a page is the service's business: it may give less than it is asked for, or the same page for ever.
+   */
+  async function listOnce({ call, list, wrapped, keyOf }: PagedList, signal: AbortSignal): Promise<Listing> {
+    const rows = new Map<string, Json>();
     const totals = new Set<number | undefined>();
     for (let number = 1; number <= MAX_PAGES; number++) {
-      const parameters = new kvstore.DescribeInstancesRequest({
-        regionId: region,
-        pageSize: INSTANCES_PER_PAGE,
-        pageNumber: number,
-        ...(ids === undefined ? {} : { instanceIds: ids.join(',') }),
-        tag: Object.entries(tags)
-          .slice(0, MAX_TAGS)
-          .map(([key, value]) => new kvstore.DescribeInstancesRequestTag({ key, value })),
-      }).toMap();
-      const call = { region, action: 'DescribeInstances', parameters };
-      const read = (answer: Json): Page => toPage(answer, 'Instances', 'KVStoreInstance', call);
-      const page = await askOrNone(call, read, ids, signal);
-      // An id that does not exist is left out by the service, or makes it refuse the whole list.
-      if (page === undefined && ids !== undefined && ids.length > 1)
-        return oneByOne(region, tags, ids, signal);
-      if (page === undefined) return { rows: [], total: 0, isSteady: true };
-      const { rows: found, total } = page;
-      rows.push(...found);
+      const page = call(number);
+      const { rows: found, total } = await ask(page, (answer) => toPage(answer, list, wrapped, page), signal);
+      const known = rows.size;
+      for (const row of found) rows.set(keyOf(row), row);
       totals.add(total);
-      const isLast =
-        total === undefined ? found.length < INSTANCES_PER_PAGE : number * INSTANCES_PER_PAGE >= total;
-      if (isLast) {
-        const isSteady = totals.size === 1 && (total === undefined || rows.length >= total);
-        return { rows, total: total ?? rows.length, isSteady };
+      if (rows.size === total || rows.size === known) {
+        const isSteady = totals.size === 1 && (total === undefined || rows.size >= total);
+        return { rows, total: total ?? rows.size, isSteady };
       }
     }
-    throw nonsense(`DescribeInstances in ${region}`, `a list of more than ${MAX_PAGES} pages`);
+    const { action, region, instanceId = region } = call(1);
+    throw nonsense(`${action} for ${instanceId}`, `a list of more than ${MAX_PAGES} pages`);
   }
 
   /** Undefined when the service refuses the ids that were asked for. */
-  async function askOrNone<T>(
-    call: Call,
-    read: (answer: Json) => T,
+  async function unlessRefused<T>(
+    asking: Promise<T>,
     ids: readonly string[] | undefined,
-    signal: AbortSignal,
   ): Promise<T | undefined> {
     try {
-      return await ask(call, read, signal);
+      return await asking;
     } catch (error) {
       if (ids !== undefined && asBackupError(error).code === 'INSTANCE_NOT_FOUND') return undefined;
       throw error;
@@ -224,10 +231,10 @@ export function createTairSource(options: TairOptions): Source {
     tags: Readonly<Record<string, string>>,
     ids: readonly string[],
     signal: AbortSignal,
-  ): Promise<Listing> {
+  ): Promise<readonly Json[]> {
     const rows: Json[] = [];
-    for (const id of ids) rows.push(...(await listOnce({ region, tags }, [id], signal)).rows);
-    return { rows, total: rows.length, isSteady: true };
+    for (const id of ids) rows.push(...(await listRows({ region, tags }, [id], signal)));
+    return rows;
   }
 
   /**
@@ -259,7 +266,7 @@ export function createTairSource(options: TairOptions): Source {
     const call = { region, action: 'DescribeInstanceAttribute', parameters, instanceId: id };
     const read = (answer: Json): Page => toPage(answer, 'Instances', 'DBInstanceAttribute', call);
     try {
-      return (await askOrNone(call, read, [id], signal))?.rows[0];
+      return (await unlessRefused(ask(call, read, signal), [id]))?.rows[0];
     } catch (error) {
       // One odd instance must not cost a whole region its list: what stays unknown is refused later, by name.
       if (asBackupError(error).code !== 'PERMISSION_DENIED') throw error;
@@ -351,31 +358,26 @@ export function createTairSource(options: TairOptions): Source {
     span: TimeSpan,
     signal: AbortSignal,
   ): Promise<readonly BackupRow[]> {
-    const attempt = `DescribeBackups for ${instance.id}`;
-    const rows: BackupRow[] = [];
-    for (let number = 1; number <= MAX_PAGES; number++) {
-      const parameters = new kvstore.DescribeBackupsRequest({
-        instanceId: instance.id,
-        ...padded(span),
-        pageSize: BACKUPS_PER_PAGE,
-        pageNumber: number,
-      }).toMap();
-      const call = {
-        region: instance.region,
-        action: 'DescribeBackups',
-        parameters,
-        instanceId: instance.id,
-      };
-      const { rows: found, total } = await ask(
-        call,
-        (answer) => toPage(answer, 'Backups', 'Backup', call),
-        signal,
-      );
-      rows.push(...found.map(toBackupRow).filter((row) => row !== undefined));
-      if (total === undefined ? found.length < BACKUPS_PER_PAGE : number * BACKUPS_PER_PAGE >= total)
-        return rows;
-    }
-    throw nonsense(attempt, `a list of more than ${MAX_PAGES} pages`);
+    const rows = await listAll(
+      {
+        call: (pageNumber) => {
+          const parameters = new kvstore.DescribeBackupsRequest({
+            instanceId: instance.id,
+            ...padded(span),
+            pageSize: BACKUPS_PER_PAGE,
+            pageNumber,
+          }).toMap();
+          const { region, id: instanceId } = instance;
+          return { region, action: 'DescribeBackups', parameters, instanceId };
+        },
+        list: 'Backups',
+        wrapped: 'Backup',
+        // Of a cluster, nobody promises that its nodes' rows have ids of their own.
+        keyOf: (row) => `${text(row['BackupId'])} ${text(row['NodeInstanceId'])}`,
+      },
+      signal,
+    );
+    return rows.map(toBackupRow).filter((row) => row !== undefined);
   }
 
   /**
@@ -408,15 +410,15 @@ export function createTairSource(options: TairOptions): Source {
         method: 'GET',
       };
       let found: readonly ClusterSet[];
+      let perPage = SETS_PER_PAGE;
+      const read = (answer: Json): readonly ClusterSet[] => {
+        // The service may put fewer on a page than it was asked for; then it says how many.
+        perPage = Math.min(SETS_PER_PAGE, count(answer['PageSize']) || SETS_PER_PAGE);
+        const { rows } = toPage(answer, 'ClusterBackups', 'ClusterBackup', call);
+        return rows.map((row) => toClusterSet(row, attempt));
+      };
       try {
-        found = await ask(
-          call,
-          (answer) =>
-            toPage(answer, 'ClusterBackups', 'ClusterBackup', call).rows.map((row) =>
-              toClusterSet(row, attempt),
-            ),
-          signal,
-        );
+        found = await ask(call, read, signal);
       } catch (error) {
         if (!(error instanceof TairFailure) || !/InvalidClusterInstance/i.test(error.serviceCode))
           throw error;
@@ -426,7 +428,7 @@ export function createTairSource(options: TairOptions): Source {
       const known = sets.size;
       for (const set of found) sets.set(set.id, set);
       // A service that ignores the page number would give the first page for ever.
-      if (found.length < SETS_PER_PAGE || sets.size === known) return [...sets.values()];
+      if (found.length < perPage || sets.size === known) return [...sets.values()];
     }
     throw nonsense(attempt, `a list of more than ${MAX_PAGES} pages`);
   }
@@ -445,11 +447,20 @@ function toPage(answer: Json, list: string, wrapped: string, { action, region, i
   return { rows, total: count(answer['TotalCount']) };
 }
 
+interface PagedList {
+  /** Of a page, counted from 1. */
+  readonly call: (pageNumber: number) => Call;
+  readonly list: string;
+  readonly wrapped: string;
+  /** By which two rows are the same. */
+  readonly keyOf: (row: Json) => string;
+}
+
 interface Listing {
-  readonly rows: readonly Json[];
+  readonly rows: ReadonlyMap<string, Json>;
   /** As the service counts them. */
   readonly total: number;
-  /** The count was the same on each page, and the rows are as many. */
+  /** The count was the same on each page, and there are as many different rows. */
   readonly isSteady: boolean;
 }
 
