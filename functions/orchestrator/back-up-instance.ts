@@ -5,7 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import { toInstant, type Clock } from '../core/clock.ts';
 import type { Plan } from '../core/config.ts';
-import { BackupError, toErrorRecord, type ErrorRecord } from '../core/errors.ts';
+import { BackupError, asBackupError, toErrorRecord, type ErrorRecord } from '../core/errors.ts';
 import type { Invoker } from '../core/invoker.ts';
 import type { Log } from '../core/log.ts';
 import { backupFolder, manifestKey, type BackupPlace } from '../core/repository/keys.ts';
@@ -196,7 +196,9 @@ async function runAttempt(
   const { region, id } = request.instance;
   // Outcomes are of all rounds: attempts are counted through.
   const records = folder.recordsOf(region, id);
-  const invokedAtMs = await invokeOnce(request, records, parts, signal);
+  const invoked = await invokeOnce(request, records, parts, signal);
+  if (typeof invoked !== 'number') return invoked;
+  const invokedAtMs = invoked;
   const limitMs = invokedAtMs + parts.uploaderLimitMs;
   const isOutcome = stepMatcher(folder, request, 'outcome');
   const isProgress = stepMatcher(folder, request, 'progress');
@@ -252,6 +254,14 @@ function lost({ instance, attempt }: UploadRequest, reason: string, clock: Clock
       hint: "see the uploader's log: out of memory and time-outs leave no result",
     },
   );
+  return failedOutcome({ attempt }, error, clock);
+}
+
+function failedOutcome(
+  { attempt }: Pick<UploadRequest, 'attempt'>,
+  error: BackupError,
+  clock: Clock,
+): UploadOutcome {
   return { status: 'failed', attempt, finishedAt: toInstant(clock.now()), error: toErrorRecord(error) };
 }
 
@@ -265,13 +275,16 @@ function stepMatcher(
   return (key) => key === `${name}.json` || (key.startsWith(`${name}-`) && key.endsWith('.json'));
 }
 
-/** Invokes, unless that has been done, and returns when it was done. Who creates the intention is the one to invoke. */
+/**
+ * Invokes, unless that has been done, and returns when it was done; a failure when nobody could be had for now. Who
+ * creates the intention is the one to invoke.
+ */
 async function invokeOnce(
   request: UploadRequest,
   records: Records,
   { folder, invoker, clock, log }: InstanceParts,
   signal: AbortSignal,
-): Promise<number> {
+): Promise<number | UploadOutcome> {
   const { attempt, instance } = request;
   const invoked = await records.read(`invoked-${attempt}`, signal);
   if (invoked !== undefined) return Date.parse((invoked as Moment).at); // written by ourselves, below
@@ -279,15 +292,22 @@ async function invokeOnce(
   const holder = (await records.write(`invoke-intended-${attempt}`, mine, signal)) as Moment;
   if (holder.by !== mine.by) {
     const isOutcome = stepMatcher(folder, request, 'outcome');
+    const isProgress = stepMatcher(folder, request, 'progress');
     const invokedKey = folder.keyOf(instance.region, instance.id, `invoked-${attempt}`);
     const found = await folder.waitFor(
-      (key) => key === invokedKey || isOutcome(key),
+      (key) => key === invokedKey || isOutcome(key) || isProgress(key),
       Date.parse(holder.at) + INVOKE_SETTLE_MS,
     );
     if (found.length > 0) return Date.parse(holder.at);
     // Who intended it is gone. The platform recognises the attempt if the request was sent after all.
   }
-  const result = await invoker.invoke(request, signal);
+  let result: 'accepted' | 'accepted-before';
+  try {
+    result = await invoker.invoke(request, signal);
+  } catch (error) {
+    if (signal.aborted || !asBackupError(error).retryable) throw error;
+    return failedOutcome(request, asBackupError(error), clock);
+  }
   log.info('the uploader was invoked', { attempt, result });
   const done = (await records.write(
     `invoked-${attempt}`,

@@ -112,12 +112,13 @@ async function runRound(
   const { store, clock, log } = parts;
   const folder = openRunFolder(store, run.plan.destination.prefix, run.runId, clock, stop);
   const opened = await openRound(run, folder, clock, stop);
+  const asked = await askedFor(run, opened.kind === 'open' ? opened.round : 1, folder, stop);
   if (opened.kind === 'finished') {
     log.info('the run has finished before', { runId: run.runId });
     return opened.summary;
   }
 
-  const work: Work = { run, parts, folder, ...opened, startedAtMs: startOf(run) };
+  const work: Work = { run: asked, parts, folder, ...opened, startedAtMs: startOf(run) };
   let selection: Selection | undefined;
   let results: readonly InstanceResult[] = [];
   try {
@@ -190,6 +191,36 @@ async function openRound(
   if (!run.retryFailed || summary.status === 'succeeded') return { kind: 'finished', summary };
   await folder.own.write(`retry-${round + 1}`, { at: toInstant(clock.now()) }, signal);
   return { kind: 'open', round: round + 1, present, handOvers, before: summary };
+}
+
+/**
+ * The run as it was asked for first: who goes on with it may name no instances, and must not widen it to the whole
+ * plan. Two runs of one plan that begin in the same second are one run; wanting different instances, the second fails.
+ * Trying again may be for fewer.
+ */
+async function askedFor(run: Run, round: number, folder: RunFolder, signal: AbortSignal): Promise<Run> {
+  const mine: Asked = run.instances === undefined ? {} : { instances: [...run.instances].sort() };
+  const first = (await folder.own.write('asked', mine, signal)) as Asked;
+  const { instances: _mine, ...rest } = run;
+  const asFor = ({ instances }: Asked): Run => (instances === undefined ? rest : { ...rest, instances });
+  if (run.instances === undefined && run.isNamed === true && round === 1) return asFor(first);
+  if (String(first.instances) === String(mine.instances) && round === 1) return asFor(first);
+  const isWithin = mine.instances?.every((id) => first.instances?.includes(id) ?? true) ?? true;
+  if (round > 1 && isWithin)
+    return asFor((await folder.own.write(`retry-${round}-asked`, { ...first, ...mine }, signal)) as Asked);
+  throw new BackupError(
+    'CONFIG_INVALID',
+    `run ${run.runId} for ${namedIn(mine)}: it was begun for ${namedIn(first)}`,
+    { hint: 'go on with it by its runId alone, or begin another run' },
+  );
+}
+
+interface Asked {
+  readonly instances?: readonly string[];
+}
+
+function namedIn({ instances }: Asked): string {
+  return instances === undefined ? 'the whole plan' : instances.join(', ');
 }
 
 function summaryName(round: number): string {
@@ -284,10 +315,15 @@ async function backUpAll(
   // What has ended comes first, for it counts against maxErrors; then what is under way, so that it is looked after.
   const rank = ({ instance }: Selected): number =>
     has(instance, 'result') ? 0 : has(instance, 'begun') ? 1 : 2;
+  const settled: PromiseSettledResult<InstanceResult | undefined>[] = [];
+  const settle = async (group: readonly Selected[]): Promise<void> => {
+    settled.push(
+      ...(await Promise.allSettled(group.map(async (selected) => limit(async () => backUp(selected))))),
+    );
+  };
   const ordered = [...todo].sort((a, b) => rank(a) - rank(b));
-  const settled = await Promise.allSettled(
-    ordered.map(async (selected) => limit(async () => backUp(selected))),
-  );
+  await settle(ordered.filter((selected) => rank(selected) === 0));
+  await settle(ordered.filter((selected) => rank(selected) > 0));
   const broken = settled.find((outcome) => outcome.status === 'rejected');
   if (broken !== undefined && !signal.aborted) throw broken.reason;
   return settled

@@ -7,6 +7,8 @@ export interface RunRequest {
   readonly plan: string;
   /** A run that has begun is resumed, one that has finished is reported. */
   readonly runId: string;
+  /** The event itself names the run: it is gone on with as it was asked for first. */
+  readonly isNamed?: boolean;
   /** Only these of the plan's instances; all when left out. */
   readonly instances?: readonly string[];
   /** Says what would be done; changes nothing. */
@@ -63,6 +65,7 @@ function toRequest(fields: Readonly<Record<string, unknown>>, startedAtMs: numbe
   return {
     plan: name,
     runId: typeof runId === 'string' ? runId : makeRunId(startedAtMs, name),
+    isNamed: typeof runId === 'string',
     ...(isIdList(instances) ? { instances: [...new Set(instances)] } : {}),
     dryRun: dryRun === true,
     retryFailed: retryFailed === true,

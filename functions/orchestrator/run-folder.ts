@@ -18,8 +18,9 @@ export interface RunFolder {
   /** The key of an instance's record, relative to the folder, as `list` and `waitFor` know it. */
   keyOf(region: string, instanceId: string, name: string): string;
   /**
-   * The wanted keys, as soon as there are any; none when there are none by `untilMs`. Looks at least once. One listing
-   * serves all who wait, however many. Rejects with the folder's signal's reason, or when the bucket fails for good.
+   * The wanted keys, as soon as there are any; none when there are none by `untilMs`, or later when the bucket could not
+   * be listed then. Looks at least once. One listing serves all who wait, however many. Rejects with the folder's
+   * signal's reason, or when the bucket fails for good.
    */
   waitFor(isWanted: (key: string) => boolean, untilMs: number): Promise<readonly string[]>;
   /**
@@ -30,9 +31,12 @@ export interface RunFolder {
   lastSeen(isWanted: (key: string) => boolean): number | undefined;
 }
 
-/** Between two listings. Faster right after somebody began to wait, because small backups take seconds. */
+/** Between two listings. Faster after something was found or somebody began to wait: small backups take seconds. */
 const MIN_LISTING_MS = 1_000;
 const MAX_LISTING_MS = 10_000;
+
+/** A bucket that cannot be listed for so long, each time beyond the store's own patience, ends all that is waited for. */
+const MAX_TROUBLE_MS = 15 * 60_000;
 
 interface Waiter {
   readonly isWanted: (key: string) => boolean;
@@ -53,6 +57,7 @@ export function openRunFolder(
   const waiters = new Set<Waiter>();
   let isWatching = false;
   let delayMs = MIN_LISTING_MS;
+  let troubleSinceMs: number | undefined;
   const seenAtMs = new Map<string, number>();
 
   async function list(signal: AbortSignal): Promise<ReadonlySet<string>> {
@@ -79,19 +84,20 @@ export function openRunFolder(
     const found = new Promise<readonly string[]>((resolve, reject) => {
       waiters.add({ isWanted, untilMs, resolve, reject });
     });
-    delayMs = MIN_LISTING_MS;
     if (!isWatching) void watch(); // never rejects: it hands its failures to those who wait
     return found;
   }
 
   async function watch(): Promise<void> {
     isWatching = true;
+    delayMs = MIN_LISTING_MS;
     try {
       while (waiters.size > 0) {
         await lookOnce([...waiters]);
         if (waiters.size === 0) break;
         const nextMs = Math.min(...[...waiters].map((waiter) => waiter.untilMs)) - clock.now();
-        await clock.sleep(Math.max(1, Math.min(delayMs, nextMs)), signal);
+        // Who should have had an answer by now waits for a listing that works.
+        await clock.sleep(nextMs > 0 ? Math.min(delayMs, nextMs) : delayMs, signal);
         delayMs = Math.min(MAX_LISTING_MS, delayMs * 1.25);
       }
     } catch (error) {
@@ -109,14 +115,16 @@ export function openRunFolder(
     try {
       present = await list(signal);
     } catch (error) {
-      // Passing trouble, beyond the store's own patience: those who still have time look again.
       if (signal.aborted || !asBackupError(error).retryable) throw error;
-      if (asked.some((waiter) => clock.now() >= waiter.untilMs)) throw error;
+      troubleSinceMs ??= clock.now();
+      if (clock.now() - troubleSinceMs >= MAX_TROUBLE_MS) throw error;
       return;
     }
+    troubleSinceMs = undefined;
     for (const waiter of asked) {
       const found = [...present].filter(waiter.isWanted);
       if (found.length === 0 && clock.now() < waiter.untilMs) continue;
+      if (found.length > 0) delayMs = MIN_LISTING_MS;
       waiters.delete(waiter);
       waiter.resolve(found);
     }

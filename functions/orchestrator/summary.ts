@@ -90,8 +90,14 @@ export function summarize({ results, problems, dryRun, ...run }: SummaryParts): 
   };
 }
 
-/** Beyond this the error's message names no more instances; the stored summary has them all. */
-const MAX_NAMED = 50;
+/**
+ * How long a function's error may be is not documented: the message stays below 16 KB, whatever failed. It tells the
+ * first failures, lists more of them, and the stored summary has them all.
+ */
+const MAX_TOLD = 15;
+const MAX_LISTED = 100;
+const MAX_PROBLEMS = 5;
+const MAX_MESSAGE_LENGTH = 300;
 
 /**
  * The error in which a run ends that did not succeed, so that the platform's own metrics and alarms see it. Its
@@ -100,22 +106,22 @@ const MAX_NAMED = 50;
 export function toRunError(summary: Summary): BackupError {
   const { runId, counts, status, problems = [], instances } = summary;
   const failures = instances.filter((result) => result.status === 'failed');
-  const named = failures.slice(0, MAX_NAMED);
+  const told = failures.slice(0, MAX_TOLD);
   const sentences = [
     `run ${runId} ended ${status}: ${counts.stored} of ${counts.selected} stored, ${counts.failed} failed, ${counts.skipped} skipped`,
-    ...named.map(({ instanceId, error }) => `${instanceId} ${error.code} (${error.message})`),
-    ...(failures.length > named.length ? [`and ${failures.length - named.length} more`] : []),
+    ...told.map(({ instanceId, error }) => `${instanceId} ${briefly(error)}`),
+    ...(failures.length > told.length ? [`and ${failures.length - told.length} more`] : []),
     ...(counts.selected > 0 && counts.skipped === counts.selected
       ? [`nothing is stored, because every selected instance was skipped`]
       : []),
-    ...problems.map((problem) => `${problem.code} (${problem.message})`),
+    ...problems.slice(0, MAX_PROBLEMS).map(briefly),
   ];
   const compact = {
     runId,
     plan: summary.plan,
     status,
     counts,
-    failed: named.map(({ instanceId, error }) => ({ instanceId, code: error.code })),
+    failed: failures.slice(0, MAX_LISTED).map(({ instanceId, error }) => ({ instanceId, code: error.code })),
   };
   const nothing = problems.find((problem) => problem.code === 'NOTHING_SELECTED');
   const hint = nothing?.hint ?? (failures[0]?.error.hint || problems[0]?.hint);
@@ -127,6 +133,11 @@ export function toRunError(summary: Summary): BackupError {
       ...(hint === undefined ? {} : { hint }),
     },
   );
+}
+
+function briefly({ code, message }: ErrorRecord): string {
+  const isLong = message.length > MAX_MESSAGE_LENGTH;
+  return `${code} (${isLong ? `${message.slice(0, MAX_MESSAGE_LENGTH)}…` : message})`;
 }
 
 /** The folder in the OSS console. */

@@ -282,6 +282,23 @@ describe('the limit of errors', () => {
 
     expect(summary.counts).toEqual({ selected: 10, stored: 3, skipped: 0, failed: 7 });
   });
+
+  it('holds after a hand-over too: what failed before counts before anything new is started', async () => {
+    source = createMemorySource(clock, many);
+    source.onStart = (instance, accept) => {
+      const backup = accept();
+      if (instance.id === 'r-0') backup.fails = true;
+      else backup.endsAtMs += HOUR;
+      return { kind: 'started', jobIds: backup.jobIds };
+    };
+    const plan = 'rate: { concurrency: 3, maxErrors: 0 }';
+    expect(await invoke({ plan, deadlineMs: clock.now() + 10 * MINUTE })).toMatchObject({
+      status: 'continued',
+    });
+
+    expect((await finish({ plan })).counts).toEqual({ selected: 10, stored: 2, skipped: 0, failed: 8 });
+    expect(source.backups).toHaveLength(3);
+  });
 });
 
 describe('an upload', () => {
@@ -359,6 +376,31 @@ describe('an upload', () => {
     uploader.endingOf = () => 'dies after the manifest';
 
     expect((await finish()).status).toBe('succeeded');
+    expect(uploader.ran).toHaveLength(3);
+  });
+
+  it('that nobody could take for a moment is tried again', async () => {
+    uploader.onInvoke = ({ instance, attempt }) => {
+      if (instance.id === 'r-b' && attempt < 3)
+        throw new BackupError('THROTTLED', 'invoke uploader: 429', { retryable: true });
+    };
+
+    expect((await finish()).status).toBe('succeeded');
+  });
+
+  it('is waited for also while the bucket cannot be listed for some minutes', async () => {
+    uploader.durationMs = 3 * MINUTE;
+    const bucket: MemoryStore = {
+      ...store,
+      list: (prefix, stop) => {
+        const minutes = (clock.now() - Date.parse('2026-11-20T18:00:00Z')) / MINUTE;
+        if (minutes > 1 && minutes < 12)
+          throw new BackupError('SERVICE_ERROR', 'list oss://my-backups: 503', { retryable: true });
+        return store.list(prefix, stop);
+      },
+    };
+
+    expect((await finish({ bucket })).status).toBe('succeeded');
     expect(uploader.ran).toHaveLength(3);
   });
 
@@ -533,6 +575,29 @@ describe('a claim of success', () => {
   });
 });
 
+describe('the error of a run', () => {
+  it('of five hundred failures stays short, names them, and ends in a summary that can be read', async () => {
+    const long = `back up: ${'the service answered nonsense '.repeat(40)}`;
+    source = createMemorySource(
+      clock,
+      Array.from({ length: 500 }, (_, index) => ({ id: `r-bp1zzzzzzzzzzz${index}` })),
+    );
+    source.onStart = () => {
+      throw new BackupError('SERVICE_ERROR', long);
+    };
+
+    const { message } = toRunError(await finish({ plan: 'rate: { concurrency: 100 }' }));
+
+    expect(message.length).toBeLessThan(16_000);
+    expect(message).toContain('r-bp1zzzzzzzzzzz0 SERVICE_ERROR (back up: the service');
+    expect(message).toContain('and 485 more');
+    expect(JSON.parse(message.slice(message.indexOf(' {"runId"')))).toMatchObject({
+      runId: RUN_ID,
+      counts: { selected: 500, failed: 500 },
+    });
+  });
+});
+
 describe('a dry run', () => {
   it('says what would be done, and changes nothing', async () => {
     source.put({ id: 'r-b', noBackup: 'single-node instances have no backups' });
@@ -581,6 +646,50 @@ describe('the same event again', () => {
       expect(source.startsOf(id)).toBe(1);
       expect(uploader.ran.filter(({ instance }) => instance.id === id)).toHaveLength(1);
     }
+  });
+});
+
+describe('a run that is asked for some instances', () => {
+  it('is not widened to the whole plan by whoever goes on with it', async () => {
+    const quick = source;
+    source = {
+      ...quick,
+      listInstances: async function* (query, stop) {
+        await clock.sleep(HOUR, stop);
+        yield* quick.listInstances(query, stop);
+      },
+    };
+    await invoke({ instances: ['r-b'], deadlineMs: clock.now() + 10 * MINUTE });
+    source = quick;
+
+    const summary = await finish({ isNamed: true });
+
+    expect(summary.instances.map(({ instanceId }) => instanceId)).toEqual(['r-b']);
+  });
+
+  it.each<[string, Wanted, Wanted, string]>([
+    ['others', { instances: ['r-a'] }, { instances: ['r-b'] }, 'for r-b: it was begun for r-a'],
+    ['the whole plan', { instances: ['r-a'] }, {}, 'for the whole plan: it was begun for r-a'],
+    ['only some', {}, { instances: ['r-a'] }, 'for r-a: it was begun for the whole plan'],
+  ])('does not answer for %s that are asked for in the same second', async (_what, one, other, message) => {
+    const [first, second] = await Promise.allSettled([finish(one), finish(other)]);
+
+    expect(first.status).toBe('fulfilled');
+    expect(second).toMatchObject({
+      status: 'rejected',
+      reason: { code: 'CONFIG_INVALID', message: expect.stringContaining(message) as string },
+    });
+    await expect(finish(other)).rejects.toMatchObject({ code: 'CONFIG_INVALID' });
+  });
+
+  it('is one run with another that asks for the same in the same second', async () => {
+    const [first, second] = await Promise.all([
+      finish({ instances: ['r-b', 'r-a'] }),
+      finish({ instances: ['r-a', 'r-b'] }),
+    ]);
+
+    expect(first).toEqual(second);
+    expect(source.backups).toHaveLength(2);
   });
 });
 
@@ -730,6 +839,17 @@ describe('trying the failed instances again', () => {
     expect(await finish()).toEqual(second);
     expect(await finish({ retryFailed: true })).toEqual(second);
     expect(storedSummary()).toEqual(first);
+  });
+
+  it('can be asked for one of them', async () => {
+    source.next({ fails: true });
+    await finish();
+    source.next({});
+    clock.skip(HOUR);
+
+    const second = await finish({ retryFailed: true, instances: ['r-b'] });
+
+    expect(second).toMatchObject({ status: 'partial', counts: { selected: 3, stored: 1, failed: 2 } });
   });
 
   it('needs a run to try again', async () => {

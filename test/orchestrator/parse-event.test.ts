@@ -16,6 +16,7 @@ describe('an event', () => {
     expect(parse(event)).toEqual({
       plan: 'nightly',
       runId: '20261120T180000Z-nightly',
+      isNamed: false,
       dryRun: false,
       retryFailed: false,
     });
@@ -28,6 +29,7 @@ describe('an event', () => {
     expect(parse({ plan: 'nightly', instances: ['r-a', 'r-a', 'r-b'], dryRun: true })).toEqual({
       plan: 'nightly',
       runId: '20261120T180007Z-nightly',
+      isNamed: false,
       instances: ['r-a', 'r-b'],
       dryRun: true,
       retryFailed: false,
@@ -38,6 +40,7 @@ describe('an event', () => {
     expect(parse({ runId: '20261101T000000Z-weekly', retryFailed: true })).toMatchObject({
       plan: 'weekly',
       runId: '20261101T000000Z-weekly',
+      isNamed: true,
       retryFailed: true,
     });
   });
