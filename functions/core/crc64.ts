@@ -56,8 +56,13 @@ export function crc64Jones(): Crc64 {
  * @param lengthOfSecond bytes in the second piece, an integer from 0 to 2^53 - 1
  */
 export function combineCrc64Xz(first: bigint, second: bigint, lengthOfSecond: number): bigint {
-  return multiply(powerOfX(BigInt(lengthOfSecond) * 8n, XZ.poly), first, XZ.poly) ^ second;
+  if (shift.bytes !== lengthOfSecond)
+    shift = { bytes: lengthOfSecond, power: powerOfX(BigInt(lengthOfSecond) * 8n, XZ.poly) };
+  return multiply(shift.power, first, XZ.poly) ^ second;
 }
+
+/** Of the length that was asked for last: all parts of a file but the last one are equally long. */
+let shift = { bytes: 0, power: 1n << 63n };
 
 function startCrc64(variant: Variant): Crc64 {
   const table = tableOf(variant);
