@@ -288,15 +288,28 @@ describe('the limit of errors', () => {
     source.onStart = (instance, accept) => {
       const backup = accept();
       if (instance.id === 'r-0') backup.fails = true;
-      else backup.endsAtMs += HOUR;
+      if (instance.id === 'r-2') backup.endsAtMs += HOUR;
       return { kind: 'started', jobIds: backup.jobIds };
     };
     const plan = 'rate: { concurrency: 3, maxErrors: 0 }';
     expect(await invoke({ plan, deadlineMs: clock.now() + 10 * MINUTE })).toMatchObject({
       status: 'continued',
     });
+    // The failure is the last of the results to be read.
+    const bucket: MemoryStore = {
+      ...store,
+      get: async (key, stop) => {
+        if (key.endsWith('/r-0/result.json')) await clock.sleep(1_000, stop);
+        return store.get(key, stop);
+      },
+    };
 
-    expect((await finish({ plan })).counts).toEqual({ selected: 10, stored: 2, skipped: 0, failed: 8 });
+    expect((await finish({ plan, bucket })).counts).toEqual({
+      selected: 10,
+      stored: 2,
+      skipped: 0,
+      failed: 8,
+    });
     expect(source.backups).toHaveLength(3);
   });
 });
