@@ -102,6 +102,8 @@ export class ContentDigest implements RdbContents {
   private elementCount = 0;
   private droppedCount = 0;
   private isElementDropped = false;
+  /** How much of the current element was hashed when its identity was asked for. */
+  private finishedBytes = -1;
 
   private database = 0;
   private expires = false;
@@ -190,6 +192,7 @@ export class ContentDigest implements RdbContents {
   beginElement(): void {
     this.row = this.ofElement;
     this.row.reset();
+    this.finishedBytes = -1;
     this.isElementDropped = false;
     this.next?.beginElement();
   }
@@ -250,7 +253,8 @@ export class ContentDigest implements RdbContents {
     if (this.isElementDropped) {
       this.droppedCount++;
     } else {
-      this.ofElement.finish();
+      // A member of a set is its own identity: then it is finished already.
+      if (this.ofElement.hashedBytes !== this.finishedBytes) this.ofElement.finish();
       this.elements.add(this.ofElement);
       this.elementCount++;
     }
@@ -276,6 +280,7 @@ export class ContentDigest implements RdbContents {
   /** A hash of what was said so far of the current element: after its first text this tells members and fields apart. */
   elementIdentity(): Hash128 {
     this.ofElement.finish();
+    this.finishedBytes = this.ofElement.hashedBytes;
     return this.ofElement;
   }
 

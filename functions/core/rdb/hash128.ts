@@ -21,7 +21,7 @@ export class Hash128 {
   // Typed, because words in a typed array are read and written as they are; as fields they would be tagged each time.
   private readonly lanes = new Int32Array(4);
   /** Bytes so far, modulo 2^32, always a multiple of sixteen. */
-  private count = 0;
+  hashedBytes = 0;
   /** Of a text in pieces, what does not fill a block yet. */
   private readonly rest = new Uint8Array(16);
   private readonly restView = new DataView(this.rest.buffer);
@@ -33,13 +33,13 @@ export class Hash128 {
     lanes[1] = 0;
     lanes[2] = 0;
     lanes[3] = 0;
-    this.count = 0;
+    this.hashedBytes = 0;
   }
 
   /** Sixteen bytes as four little-endian words. */
   block(word1: number, word2: number, word3: number, word4: number): void {
     hashBlock(this.lanes, word1, word2, word3, word4);
-    this.count = (this.count + 16) | 0;
+    this.hashedBytes = (this.hashedBytes + 16) | 0;
   }
 
   /** A text: its length in four bytes, its bytes, and zeros up to a whole block. */
@@ -54,7 +54,7 @@ export class Hash128 {
         length > 4 ? wordOf(bytes, start + 4, end) : 0,
         length > 8 ? wordOf(bytes, start + 8, end) : 0,
       );
-      this.count = (this.count + 16) | 0;
+      this.hashedBytes = (this.hashedBytes + 16) | 0;
       return;
     }
     hashBlock(
@@ -73,9 +73,9 @@ export class Hash128 {
         at + 8 < end ? wordOf(bytes, at + 8, end) : 0,
         at + 12 < end ? wordOf(bytes, at + 12, end) : 0,
       );
-      this.count = (this.count + 16) | 0;
+      this.hashedBytes = (this.hashedBytes + 16) | 0;
     }
-    this.count = (this.count + 16) | 0;
+    this.hashedBytes = (this.hashedBytes + 16) | 0;
   }
 
   beginText(length: number): void {
@@ -101,7 +101,7 @@ export class Hash128 {
   }
 
   finish(): void {
-    const { count, lanes } = this;
+    const { hashedBytes: count, lanes } = this;
     let h1 = (lanes[0] as number) ^ count;
     let h2 = (lanes[1] as number) ^ count;
     let h3 = (lanes[2] as number) ^ count;
@@ -131,7 +131,7 @@ export class Hash128 {
         bytes.getInt32(at + 12, true),
       );
     }
-    this.count = (this.count + at - start) | 0;
+    this.hashedBytes = (this.hashedBytes + at - start) | 0;
     return at;
   }
 
@@ -184,14 +184,15 @@ export class Sum128 {
   }
 
   add(hash: { readonly a: number; readonly b: number; readonly c: number; readonly d: number }): void {
-    const a = (this.a + hash.a) | 0;
-    const carryA = a >>> 0 < hash.a >>> 0 ? 1 : 0;
-    const b = (this.b >>> 0) + (hash.b >>> 0) + carryA;
-    const c = (this.c >>> 0) + (hash.c >>> 0) + (b > 0xffff_ffff ? 1 : 0);
-    this.d = (this.d + hash.d + (c > 0xffff_ffff ? 1 : 0)) | 0;
-    this.a = a;
-    this.b = b | 0;
-    this.c = c | 0;
+    this.a = (this.a + hash.a) | 0;
+    let carry = this.a >>> 0 < hash.a >>> 0 ? 1 : 0;
+    const b = (this.b + hash.b) | 0;
+    this.b = (b + carry) | 0;
+    carry = b >>> 0 < hash.b >>> 0 || (carry === 1 && b === -1) ? 1 : 0;
+    const c = (this.c + hash.c) | 0;
+    this.c = (c + carry) | 0;
+    carry = c >>> 0 < hash.c >>> 0 || (carry === 1 && c === -1) ? 1 : 0;
+    this.d = (this.d + hash.d + carry) | 0;
   }
 
   equals(other: Sum128): boolean {

@@ -35,11 +35,7 @@ export function writeInteger(high: number, low: number, scratch: Uint8Array): nu
     }
   }
   if (bottom > 0 || at === scratch.length) {
-    do {
-      const tenth = Math.floor(bottom / 10);
-      scratch[--at] = 48 + bottom - tenth * 10;
-      bottom = tenth;
-    } while (bottom > 0);
+    at = writeUnsigned(bottom, scratch, at);
   } else {
     while (scratch[at] === 48) at++;
   }
@@ -47,18 +43,31 @@ export function writeInteger(high: number, low: number, scratch: Uint8Array): nu
   return at;
 }
 
+/** Up to 2^32 - 1, so that it ends at `end`; the shifts keep the division one of integers. Returns where it starts. */
+function writeUnsigned(value: number, scratch: Uint8Array, end: number): number {
+  let at = end;
+  let rest = value >>> 0;
+  while (rest > 9) {
+    const tenth = (rest / 10) >>> 0;
+    scratch[--at] = 48 + rest - tenth * 10;
+    rest = tenth;
+  }
+  scratch[--at] = 48 + rest;
+  return at;
+}
+
 /** Powers of ten that a double holds exactly. */
 const EXACT_POWERS = Array.from({ length: 23 }, (_, exponent) => 10 ** exponent);
-/** As many digits as a double always holds exactly. */
-const EXACT_DIGITS_MAX = 15;
+/** So many digits may still be a number that a double holds exactly: geographical scores have 16. */
+const EXACT_DIGITS_MAX = 16;
 /** Longer texts are no scores: servers write at most 17 digits, a sign, a point and an exponent. */
 const SCORE_TEXT_BYTES_MAX = 128;
 
 const scoreText = Buffer.alloc(SCORE_TEXT_BYTES_MAX);
 
 /**
- * The score that a text stands for, or undefined if it stands for none. Short decimals, which many scores are, are
- * one exact division; everything else goes through `parseScore`.
+ * The score that a text stands for, or undefined if it stands for none. Decimals of up to
+ * 16 digits, which most scores are, are one exact division; everything else goes through `parseScore`.
  */
 export function readScore(bytes: DataView, start: number, end: number): number | undefined {
   const size = end - start;
@@ -67,7 +76,7 @@ export function readScore(bytes: DataView, start: number, end: number): number |
   let digits = 0;
   let decimals = -1;
   let at = isNegative ? start + 1 : start;
-  if (end - at > EXACT_DIGITS_MAX) at = end + 1;
+  if (end - at > EXACT_DIGITS_MAX + 1) at = end + 1;
   for (; at < end; at++) {
     const byte = bytes.getUint8(at);
     if (byte >= 48 && byte <= 57) {
@@ -79,7 +88,7 @@ export function readScore(bytes: DataView, start: number, end: number): number |
       break;
     }
   }
-  if (at !== end || decimals === 0 || size === (isNegative ? 1 : 0)) {
+  if (at !== end || decimals === 0 || digits > Number.MAX_SAFE_INTEGER || size === (isNegative ? 1 : 0)) {
     let isDecimal = size > 0;
     for (let i = 0; i < size; i++) {
       const byte = bytes.getUint8(start + i);

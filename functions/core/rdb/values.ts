@@ -85,7 +85,7 @@ const COMPACT: readonly (Compact | undefined)[] = Object.assign(
   Array<Compact | undefined>(256).fill(undefined),
   {
     [TYPE.listZiplist]: { walk: 'ziplist', what: 'a ziplist of a list', say: sayList },
-    [TYPE.setIntset]: { walk: 'intset', what: 'the integers of a set', say: saySet },
+    [TYPE.setIntset]: { walk: 'intset', what: 'the integers of a set', say: sayIntset },
     [TYPE.setListpack]: { walk: 'listpack', what: 'the listpack of a set', say: saySet },
     [TYPE.zsetZiplist]: { walk: 'ziplist', what: 'the ziplist of a sorted set', say: saySortedSet },
     [TYPE.zsetListpack]: { walk: 'listpack', what: 'the listpack of a sorted set', say: saySortedSet },
@@ -281,6 +281,17 @@ function sayEach({ digest }: ValueContext, entries: Entries): boolean {
     digest.text(entries.bytes, entries.start, entries.end);
   }
   return !isEmpty;
+}
+
+/** The walk checks that they increase, and so that none is there twice. */
+function sayIntset({ digest }: ValueContext, entries: Entries): void {
+  if (!entries.next()) refuseEmpty();
+  do {
+    entries.asText();
+    digest.beginElement();
+    digest.text(entries.bytes, entries.start, entries.end);
+    digest.endElement();
+  } while (entries.next());
 }
 
 function saySet(context: ValueContext, entries: Entries): void {
