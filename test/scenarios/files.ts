@@ -1,0 +1,39 @@
+/** RDB files for scenarios, sound and damaged, in a temporary folder. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { writeRdbFile } from '../bench/rdb-file.ts';
+
+const FIXTURES = join(__dirname, '..', 'fixtures', 'rdb');
+const folder = mkdtempSync(join(tmpdir(), 'tairlift-scenarios-'));
+
+export const SMALL = join(FIXTURES, 'gen__gen-redis7.0.15.rdb');
+export const OTHER = join(FIXTURES, 'gen__gen-redis7.2.6.rdb');
+export const WITHOUT_CHECKSUM = join(FIXTURES, 'gen__gen-redis7.0.15-nocrc-nolzf.rdb');
+/** Three parts. */
+export const LARGE = join(folder, 'large.rdb');
+export const CUT = join(folder, 'cut.rdb');
+export const FLIPPED = join(folder, 'flipped.rdb');
+export const FOREIGN = join(folder, 'foreign.rdb');
+export const PAGE = join(folder, 'page.rdb');
+
+const LARGE_BYTES = 18 * 1024 * 1024;
+
+export async function writeFiles(): Promise<void> {
+  await writeRdbFile(LARGE, LARGE_BYTES);
+  const sound = readFileSync(SMALL);
+  writeFileSync(CUT, sound.subarray(0, 40_000));
+  const flipped = Buffer.from(sound);
+  flipped.writeUInt8(flipped.readUInt8(30_000) ^ 4, 30_000);
+  writeFileSync(FLIPPED, flipped);
+  // A value of a module from before modules could be skipped (type 6).
+  writeFileSync(
+    FOREIGN,
+    Buffer.concat([Buffer.from('REDIS0008'), Buffer.from([6, 1, 0x6b, 0x81]), Buffer.alloc(64, 1)]),
+  );
+  writeFileSync(PAGE, '<html><body>Bad Gateway</body></html>');
+}
+
+export function removeFiles(): void {
+  rmSync(folder, { recursive: true, force: true });
+}
