@@ -354,6 +354,44 @@ describe('an instance that cannot be backed up now', () => {
     expect(source.backups).toHaveLength(1);
   });
 
+  it('is asked about again for as long as the service is swamped, and not failed for it', async () => {
+    const listed = (await source.getInstance('cn-hangzhou', 'r-one', signal)) as Instance; // put there above
+    source.onAsk = (action) => {
+      if (action !== 'listJobs' && elapsed() < 20 * MINUTE)
+        throw new BackupError('THROTTLED', `${action}: Throttling.User`, { retryable: true });
+    };
+
+    const backup = await obtainBackup(
+      listed,
+      { adoptWithinMs: HOUR, timeoutMs: 6 * HOUR },
+      { source, records, clock, log: silentLog },
+      signal,
+    );
+
+    expect(backup.adopted).toBe(false);
+    expect(source.startsOf('r-one')).toBe(1);
+  });
+
+  it('has timed out, with the trouble named, when the service stays swamped', async () => {
+    const listed = (await source.getInstance('cn-hangzhou', 'r-one', signal)) as Instance; // put there above
+    source.onAsk = (action) => {
+      throw new BackupError('THROTTLED', `${action}: Throttling.User`, { retryable: true });
+    };
+
+    await expect(
+      obtainBackup(
+        listed,
+        { adoptWithinMs: 0, timeoutMs: HOUR },
+        { source, records, clock, log: silentLog },
+        signal,
+      ),
+    ).rejects.toMatchObject({
+      code: 'BACKUP_TIMEOUT',
+      cause: { message: 'getInstance: Throttling.User' },
+    });
+    expect(source.startsOf('r-one')).toBe(0);
+  });
+
   it('is not found when it is gone', async () => {
     const instance = await source.getInstance('cn-hangzhou', 'r-one', signal);
     source.remove('r-one');

@@ -83,6 +83,9 @@ const LOOK_BACK_MS = 3600_000;
 const MIN_POLL_MS = 2_000;
 const MAX_POLL_MS = 2 * 60_000;
 
+/** After an answer that could not be had, beyond the patience of the request itself. */
+const ASK_AGAIN_MS = 30_000;
+
 /** Between two lines in the log that say that nothing has changed. */
 const SAY_EVERY_MS = 15 * 60_000;
 
@@ -108,9 +111,8 @@ export async function obtainBackup(
   // A duplicate may be ahead of us: the record says when the first of us began.
   const begun = (await records.write('begun', { at: toInstant(clock.now()) }, signal)) as { at: string };
   const deadlineMs = Date.parse(begun.at) + options.timeoutMs;
-  const now = await parts.source.getInstance(listed.region, listed.id, signal);
-  if (now === undefined || now.status === 'Released') throw gone(listed);
-  const life: Life = { ...parts, options, deadlineMs, instance: now };
+  const life: Life = { ...parts, options, deadlineMs, instance: listed };
+  life.instance = await asItIsNow(life, signal);
 
   const finished = (await adoptFinished(life, signal)) ?? (await startAndAwait(life, signal));
   return (await records.write('backup', finished, signal)) as ObtainedBackup;
@@ -138,13 +140,23 @@ type Answer =
   /** Certainly nothing was started, or what was adopted came to nothing. */
   | { readonly kind: 'none'; readonly reason: string };
 
+/** It may be gone by now, or scaled. */
+async function asItIsNow(life: Life, signal: AbortSignal): Promise<Instance> {
+  const { region, id } = life.instance;
+  const now = await patiently(life, async () => life.source.getInstance(region, id, signal), signal);
+  if (now === undefined || now.status === 'Released') throw gone(life.instance);
+  return now;
+}
+
 async function adoptFinished(life: Life, signal: AbortSignal): Promise<ObtainedBackup | undefined> {
   const { adoptWithinMs, refusedIds = [] } = life.options;
   // Once a start is intended, its backup is the one: adopting another would leave it unused.
   if (adoptWithinMs <= 0 || (await life.records.read('backup-intended-1', signal)) !== undefined)
     return undefined;
   const now = life.clock.now();
-  const backups = await life.source.listBackups(life.instance, spanFrom(life, now - adoptWithinMs), signal);
+  const list = async (): Promise<readonly SourceBackup[]> =>
+    life.source.listBackups(life.instance, spanFrom(life, now - adoptWithinMs), signal);
+  const backups = await patiently(life, list, signal);
   const fresh = backups.find(
     (backup) => isComplete(backup, life.instance) && !backup.ids.some((id) => refusedIds.includes(id)),
   );
@@ -220,10 +232,7 @@ async function untilReady(life: Life, signal: AbortSignal): Promise<void> {
     throwIfNotReady(life);
     if (isTimeToSay()) say(life, 'waiting until the instance is at rest', { status: life.instance.status });
     await life.clock.sleep(Math.min(pollDelay(life.clock.now() - since), untilDeadline(life)), signal);
-    const { region, id } = life.instance;
-    const now = await life.source.getInstance(region, id, signal);
-    if (now === undefined || now.status === 'Released') throw gone(life.instance);
-    life.instance = now;
+    life.instance = await asItIsNow(life, signal);
   }
   if (life.instance.shards < 1)
     throw failed(
@@ -487,6 +496,17 @@ async function tolerant<T>(
     if (!asBackupError(error).retryable) throw error;
     life.log.warn('cannot look after the backup now', { ...place(life.instance), error });
     return { failed: true, error };
+  }
+}
+
+/** Asks until there is an answer: a storm of throttling may last longer than the patience of a single request. */
+async function patiently<T>(life: Life, ask: () => Promise<T>, signal: AbortSignal): Promise<T> {
+  for (;;) {
+    const asked = await tolerant(life, ask, signal);
+    if (!asked.failed) return asked.value;
+    if (life.clock.now() >= life.deadlineMs)
+      throw timedOut(life, 'the service could not be asked', asked.error);
+    await life.clock.sleep(Math.min(ASK_AGAIN_MS, untilDeadline(life)), signal);
   }
 }
 
