@@ -39,7 +39,7 @@ export interface Scenario {
   readonly spec?: Partial<InstanceSpec>;
   /** Sets the trouble up. */
   readonly arrange?: (place: Place) => void | Promise<void>;
-  readonly then: Ending;
+  readonly ends: Ending;
   /** Accepted requests to create a backup; exactly one if left out. */
   readonly created?: number;
 }
@@ -51,12 +51,12 @@ export interface Place {
   readonly id: string;
   readonly emulator: Emulator;
   /** A fault of the instance's requests to r-kvstore, of its downloads, of its objects. */
-  fault(
+  readonly fault: (
     service: 'tair' | 'download' | 'oss',
     action: string,
     effect: Effect,
     more?: { times?: number; skip?: number; key?: string },
-  ): void;
+  ) => void;
 }
 
 /** Scripts of faults, by instance: a trouble that did not come about proves nothing. */
@@ -213,9 +213,9 @@ async function judge(
 
   expect(emulator.oss.uploads(BUCKET).filter(({ key }) => key.startsWith(`Backup_${id}/`))).toEqual([]);
   expect(acceptedBackups(emulator, id)).toBe(scenario.created ?? 1);
-  if ('stored' in scenario.then)
-    await expectVerified(emulator, scenario, result, manifests[0]?.key, scenario.then.stored);
-  else expectLoud(scenario, result, manifests.length, scenario.then);
+  if ('stored' in scenario.ends)
+    await expectVerified(emulator, scenario, result, manifests[0]?.key, scenario.ends.stored);
+  else expectLoud(scenario, result, manifests.length, scenario.ends);
   await expectNoSecrets(emulator, id, lines);
 }
 

@@ -27,56 +27,56 @@ const throttled = {
 } as const;
 
 const downloads: readonly Scenario[] = [
-  { when: 'nothing goes wrong', files: [SMALL], then: { stored: 'parsed' } },
-  { when: 'nothing goes wrong with a file of several parts', files: [LARGE], then: { stored: 'parsed' } },
+  { when: 'nothing goes wrong', files: [SMALL], ends: { stored: 'parsed' } },
+  { when: 'nothing goes wrong with a file of several parts', files: [LARGE], ends: { stored: 'parsed' } },
   {
     when: 'a download is cut in the middle',
     files: [LARGE],
     arrange: ({ fault }) => fault('download', 'Download', { kind: 'cut', afterBytes: 5 * MIB }, { skip: 1 }),
-    then: { stored: 'parsed' },
+    ends: { stored: 'parsed' },
   },
   {
     when: 'downloads are reset one after the other',
     files: [LARGE],
     arrange: ({ fault }) => fault('download', 'Download', { kind: 'reset' }, { skip: 1, times: 3 }),
-    then: { stored: 'parsed' },
+    ends: { stored: 'parsed' },
   },
   {
     when: 'a download falls silent',
     files: [LARGE],
     arrange: ({ fault }) => fault('download', 'Download', { kind: 'stall', afterBytes: MIB }, { skip: 1 }),
-    then: { stored: 'parsed' },
+    ends: { stored: 'parsed' },
   },
   {
     when: 'a download is never answered',
     files: [SMALL],
     arrange: ({ fault }) => fault('download', 'Download', { kind: 'stall' }),
-    then: { stored: 'parsed' },
+    ends: { stored: 'parsed' },
   },
   {
     when: 'a download drips',
     files: [SMALL],
     arrange: ({ fault }) =>
       fault('download', 'Download', { kind: 'drip', bytesPerSecond: 30_000 }, { skip: 1 }),
-    then: { stored: 'parsed' },
+    ends: { stored: 'parsed' },
   },
   {
     when: 'a download ends early and says so in its length',
     files: [LARGE],
     arrange: ({ fault }) => fault('download', 'Download', { kind: 'short', bytes: 2 * MIB }, { skip: 2 }),
-    then: { stored: 'parsed' },
+    ends: { stored: 'parsed' },
   },
   {
     when: 'a byte of a download is altered once',
     files: [LARGE],
     arrange: ({ fault }) => fault('download', 'Download', { kind: 'flip', atByte: 3 * MIB }, { skip: 2 }),
-    then: { stored: 'parsed' },
+    ends: { stored: 'parsed' },
   },
   {
     when: 'a byte of a download is altered every time',
     files: [SMALL],
     arrange: ({ fault }) => fault('download', 'Download', { kind: 'flip', atByte: 30_000 }, ALWAYS),
-    then: { fails: 'CHECKSUM_MISMATCH' },
+    ends: { fails: 'CHECKSUM_MISMATCH' },
   },
   {
     when: 'the download URL has expired',
@@ -88,7 +88,7 @@ const downloads: readonly Scenario[] = [
         { kind: 'error', status: 403, code: 'AccessDenied', message: 'Request has expired.' },
         { skip: 1 },
       ),
-    then: { stored: 'parsed' },
+    ends: { stored: 'parsed' },
   },
   {
     when: 'every download URL is refused',
@@ -100,35 +100,35 @@ const downloads: readonly Scenario[] = [
         { kind: 'error', status: 403, code: 'AccessDenied', message: 'Request has expired.' },
         ALWAYS,
       ),
-    then: { fails: 'URL_EXPIRED' },
+    ends: { fails: 'URL_EXPIRED' },
   },
   {
     when: 'the file is not there',
     files: [SMALL],
     arrange: ({ fault }) =>
       fault('download', 'Download', { kind: 'error', status: 404, code: 'NoSuchKey' }, ALWAYS),
-    then: { fails: 'SOURCE_INVALID', saying: /404|NoSuchKey/ },
+    ends: { fails: 'SOURCE_INVALID', saying: /404|NoSuchKey/ },
   },
   {
     when: 'the download host fails twice',
     files: [SMALL],
     arrange: ({ fault }) =>
       fault('download', 'Download', { kind: 'error', status: 502, code: 'BadGateway' }, { times: 2 }),
-    then: { stored: 'parsed' },
+    ends: { stored: 'parsed' },
   },
   {
     when: 'a range is answered with the whole file',
     files: [LARGE],
     arrange: ({ fault }) =>
       fault('download', 'Download', { kind: 'drop-request-headers', names: ['range'] }, { skip: 2 }),
-    then: { stored: 'parsed' },
+    ends: { stored: 'parsed' },
   },
   {
     when: 'ranges are never honoured',
     files: [SMALL],
     arrange: ({ fault }) =>
       fault('download', 'Download', { kind: 'drop-request-headers', names: ['range'] }, ALWAYS),
-    then: { fails: 'SOURCE_INVALID' },
+    ends: { fails: 'SOURCE_INVALID' },
   },
   {
     when: 'a page with status 200 comes in the place of the file',
@@ -140,7 +140,7 @@ const downloads: readonly Scenario[] = [
         { kind: 'reply', status: 200, headers: { 'content-type': 'text/html' }, body: '<html>log in</html>' },
         ALWAYS,
       ),
-    then: { fails: 'SOURCE_INVALID' },
+    ends: { fails: 'SOURCE_INVALID' },
   },
   {
     when: 'the file changes while it is read',
@@ -152,24 +152,24 @@ const downloads: readonly Scenario[] = [
         { kind: 'headers', set: { etag: '"another"', 'last-modified': 'Fri, 20 Nov 2026 00:00:00 GMT' } },
         { skip: 2, times: -1 },
       ),
-    then: { fails: 'SOURCE_CHANGED' },
+    ends: { fails: 'SOURCE_CHANGED' },
   },
   {
     when: 'the file was cut at the source',
     files: [CUT],
-    then: { fails: 'RDB_TRUNCATED', saying: /byte \d+/ },
+    ends: { fails: 'RDB_TRUNCATED', saying: /byte \d+/ },
   },
   {
     when: 'the file was damaged at the source',
     files: [FLIPPED],
-    then: { fails: 'RDB_CORRUPT', saying: /byte \d+/ },
+    ends: { fails: 'RDB_CORRUPT', saying: /byte \d+/ },
   },
-  { when: 'the file is of a kind that cannot be read', files: [FOREIGN], then: { fails: 'RDB_UNSUPPORTED' } },
-  { when: 'the file is a web page', files: [PAGE], then: { fails: 'RDB_CORRUPT' } },
+  { when: 'the file is of a kind that cannot be read', files: [FOREIGN], ends: { fails: 'RDB_UNSUPPORTED' } },
+  { when: 'the file is a web page', files: [PAGE], ends: { fails: 'RDB_CORRUPT' } },
   {
     when: 'the writer of the file had checksums switched off',
     files: [WITHOUT_CHECKSUM],
-    then: { stored: 'checksummed' },
+    ends: { stored: 'checksummed' },
   },
 ];
 
@@ -178,56 +178,56 @@ const uploads: readonly Scenario[] = [
     when: 'OSS is unavailable for a part',
     files: [LARGE],
     arrange: ({ fault }) => fault('oss', 'UploadPart', unavailable, { times: 3 }),
-    then: { stored: 'parsed' },
+    ends: { stored: 'parsed' },
   },
   {
     when: 'the answer to a part is lost',
     files: [LARGE],
     arrange: ({ fault }) => fault('oss', 'UploadPart', { kind: 'lose-answer' }),
-    then: { stored: 'parsed' },
+    ends: { stored: 'parsed' },
   },
   {
     when: 'a part arrives altered',
     files: [LARGE],
     arrange: ({ fault }) => fault('oss', 'UploadPart', { kind: 'flip-request', atByte: MIB }),
-    then: { stored: 'parsed' },
+    ends: { stored: 'parsed' },
   },
   {
     when: 'OSS reports another checksum for a part each time',
     files: [LARGE],
     arrange: ({ fault }) =>
       fault('oss', 'UploadPart', { kind: 'headers', set: { 'x-oss-hash-crc64ecma': '1' } }, ALWAYS),
-    then: { fails: 'CHECKSUM_MISMATCH' },
+    ends: { fails: 'CHECKSUM_MISMATCH' },
   },
   {
     when: 'an upload cannot be begun at first',
     files: [LARGE],
     arrange: ({ fault }) => fault('oss', 'InitiateMultipartUpload', unavailable, { times: 2 }),
-    then: { stored: 'parsed' },
+    ends: { stored: 'parsed' },
   },
   {
     when: 'the answer to the beginning of an upload is lost',
     files: [LARGE],
     arrange: ({ fault }) => fault('oss', 'InitiateMultipartUpload', { kind: 'lose-answer' }),
-    then: { stored: 'parsed' },
+    ends: { stored: 'parsed' },
   },
   {
     when: 'the answer to the completion is lost',
     files: [LARGE],
     arrange: ({ fault }) => fault('oss', 'CompleteMultipartUpload', { kind: 'lose-answer' }),
-    then: { stored: 'parsed' },
+    ends: { stored: 'parsed' },
   },
   {
     when: 'the completion fails at first',
     files: [LARGE],
     arrange: ({ fault }) => fault('oss', 'CompleteMultipartUpload', unavailable),
-    then: { stored: 'parsed' },
+    ends: { stored: 'parsed' },
   },
   {
     when: 'the upload disappears under our hands',
     files: [LARGE],
     arrange: ({ fault }) => fault('oss', 'UploadPart', { kind: 'error', status: 404, code: 'NoSuchUpload' }),
-    then: { stored: 'parsed' },
+    ends: { stored: 'parsed' },
   },
   {
     when: 'the role may not write this object',
@@ -239,13 +239,13 @@ const uploads: readonly Scenario[] = [
         { kind: 'error', status: 403, code: 'AccessDenied' },
         { times: -1, key: 'rdb$' },
       ),
-    then: { fails: 'PERMISSION_DENIED' },
+    ends: { fails: 'PERMISSION_DENIED' },
   },
   {
     when: 'the answer to the manifest is lost',
     files: [SMALL],
     arrange: ({ fault }) => fault('oss', 'PutObject', { kind: 'lose-answer' }, { key: 'manifest' }),
-    then: { stored: 'parsed' },
+    ends: { stored: 'parsed' },
   },
   {
     when: 'the manifest cannot be written',
@@ -257,7 +257,7 @@ const uploads: readonly Scenario[] = [
         { kind: 'error', status: 403, code: 'AccessDenied' },
         { times: -1, key: 'manifest' },
       ),
-    then: { fails: 'PERMISSION_DENIED' },
+    ends: { fails: 'PERMISSION_DENIED' },
   },
   {
     when: 'an answer of OSS is a web page',
@@ -269,7 +269,7 @@ const uploads: readonly Scenario[] = [
         { kind: 'reply', status: 502, body: '<html>Bad Gateway</html>' },
         { times: 2 },
       ),
-    then: { stored: 'parsed' },
+    ends: { stored: 'parsed' },
   },
 ];
 
@@ -281,13 +281,13 @@ const sources: readonly Scenario[] = [
       for (const action of ['CreateBackup', 'DescribeBackups'])
         fault('tair', action, throttled, { times: 2 });
     },
-    then: { stored: 'parsed' },
+    ends: { stored: 'parsed' },
   },
   {
     when: 'the answer to CreateBackup is lost',
     files: [SMALL],
     arrange: ({ fault }) => fault('tair', 'CreateBackup', { kind: 'lose-answer' }),
-    then: { stored: 'parsed' },
+    ends: { stored: 'parsed' },
   },
   {
     when: 'the instance has had its backups of the day',
@@ -299,60 +299,60 @@ const sources: readonly Scenario[] = [
         code: 'BackupTimesExceeded',
         message: 'Exceeding the daily backup times of this DB instance.',
       }),
-    then: { fails: 'BACKUP_QUOTA' },
+    ends: { fails: 'BACKUP_QUOTA' },
     created: 0,
   },
   {
     when: 'the backup fails',
     files: [SMALL],
     arrange: ({ emulator, id }) => emulator.tair.failNextBackup(id),
-    then: { fails: 'BACKUP_FAILED' },
+    ends: { fails: 'BACKUP_FAILED' },
   },
   {
     when: 'a cluster has all its shards',
     files: [SMALL, OTHER, SMALL],
-    then: { stored: 'parsed' },
+    ends: { stored: 'parsed' },
   },
   {
     when: 'a classic cluster gives a job for each shard',
     files: [SMALL, OTHER],
     spec: { deployment: 'classic', jobPerShard: true },
-    then: { stored: 'parsed' },
+    ends: { stored: 'parsed' },
   },
   {
     when: 'one shard of a cluster is damaged',
     files: [SMALL, FLIPPED, OTHER],
-    then: { fails: 'RDB_CORRUPT' },
+    ends: { fails: 'RDB_CORRUPT' },
   },
   {
     when: 'one shard of a cluster fails',
     files: [SMALL, OTHER],
     arrange: ({ emulator, id }) => emulator.tair.failNextBackup(id, { shards: [1] }),
-    then: { fails: 'BACKUP_FAILED' },
+    ends: { fails: 'BACKUP_FAILED' },
   },
   {
     when: 'one shard of a cluster is not listed',
     files: [SMALL, OTHER],
     arrange: ({ emulator, id }) => emulator.tair.dropShard(id, 1),
-    then: { fails: 'BACKUP_TIMEOUT' },
+    ends: { fails: 'BACKUP_TIMEOUT' },
   },
   {
     when: 'the backup has no download URL',
     files: [SMALL],
     arrange: ({ emulator, id }) => emulator.tair.emptyUrls(id),
-    then: { fails: 'BACKUP_TIMEOUT' },
+    ends: { fails: 'BACKUP_TIMEOUT' },
   },
   {
     when: 'the job vanishes',
     files: [SMALL],
     arrange: async ({ emulator, id }) => emulator.tair.vanishJob(id),
-    then: { fails: 'BACKUP_TIMEOUT' },
+    ends: { fails: 'BACKUP_TIMEOUT' },
   },
   {
     when: 'the backup never finishes',
     files: [SMALL],
     arrange: ({ emulator, id }) => void emulator.tair.holdBackup(id),
-    then: { fails: 'BACKUP_TIMEOUT' },
+    ends: { fails: 'BACKUP_TIMEOUT' },
   },
   {
     when: 'the service answers with a page',
@@ -364,7 +364,7 @@ const sources: readonly Scenario[] = [
         { kind: 'reply', status: 502, body: '<html>Bad Gateway</html>' },
         { times: 2 },
       ),
-    then: { stored: 'parsed' },
+    ends: { stored: 'parsed' },
   },
   {
     when: 'the service answers with nonsense',
@@ -381,21 +381,21 @@ const sources: readonly Scenario[] = [
         },
         { times: 2 },
       ),
-    then: { stored: 'parsed' },
+    ends: { stored: 'parsed' },
   },
   {
     when: 'the role may not create backups',
     files: [SMALL],
     arrange: ({ fault }) =>
       fault('tair', 'CreateBackup', { kind: 'error', status: 403, code: 'Forbidden.RAM' }, ALWAYS),
-    then: { fails: 'PERMISSION_DENIED' },
+    ends: { fails: 'PERMISSION_DENIED' },
     created: 0,
   },
   {
     when: 'the instance is being changed for ever',
     files: [SMALL],
     spec: { status: 'Changing' },
-    then: { fails: 'INSTANCE_NOT_READY' },
+    ends: { fails: 'INSTANCE_NOT_READY' },
     created: 0,
   },
 ];
@@ -414,7 +414,7 @@ describe('in a troubled night', () => {
   });
 
   it.each(scenarios.map((scenario) => [scenario.when, scenario] as const))('%s', async (_when, scenario) => {
-    await night.judge(scenario);
+    await expect(night.judge(scenario)).resolves.toBeUndefined();
   });
 
   it('the summary counts every instance once, and is the one in the bucket', async () => {
@@ -422,8 +422,8 @@ describe('in a troubled night', () => {
     expect(new Set(instances.map(({ instanceId }) => instanceId))).toEqual(new Set(scenarios.map(idOf)));
     expect(counts).toEqual({
       selected: scenarios.length,
-      stored: scenarios.filter(({ then }) => 'stored' in then).length,
-      failed: scenarios.filter(({ then }) => 'fails' in then).length,
+      stored: scenarios.filter(({ ends }) => 'stored' in ends).length,
+      failed: scenarios.filter(({ ends }) => 'fails' in ends).length,
       skipped: 0,
     });
     expect(status).toBe('partial');
