@@ -1,4 +1,5 @@
 /** The built functions in the emulated cloud: a timer's event in, verified backups in the bucket out. */
+import { readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -16,27 +17,13 @@ const BUCKET = 'my-backups';
 const DIST = join(__dirname, '..', '..', 'dist');
 const RDB = join(__dirname, '..', 'fixtures', 'rdb');
 
-/** All that each role needs. The orchestrator reads no download and deletes nothing; the uploader starts nothing. */
-const ORCHESTRATOR_MAY = [
-  'kvstore:DescribeInstances',
-  'kvstore:DescribeInstanceAttribute',
-  'kvstore:CreateBackup',
-  'kvstore:DescribeBackupTasks',
-  'kvstore:DescribeBackups',
-  'kvstore:DescribeClusterBackupList',
-  'oss:GetObject',
-  'oss:PutObject',
-  'oss:ListObjects',
-  'fc:InvokeFunction',
-  'fc:GetAsyncTask',
-];
-const UPLOADER_MAY = [
-  'kvstore:DescribeBackups',
-  'kvstore:DescribeClusterBackupList',
-  'oss:GetObject',
-  'oss:PutObject',
-  'oss:AbortMultipartUpload',
-];
+const PERMISSIONS = readFileSync(join(__dirname, '..', '..', 'docs', 'permissions.md'), 'utf8');
+
+/** What the documentation says that the role of a function is allowed. */
+function allowedTo(functionName: 'Orchestrator' | 'Uploader'): readonly string[] {
+  const section = PERMISSIONS.split('## ').find((part) => part.startsWith(functionName)) ?? '';
+  return [...section.matchAll(/^\| `([a-z]+:[A-Za-z]+)`/gm)].map(([, action = '']) => action);
+}
 
 const file = (name: string): string => join(RDB, name);
 const INSTANCES: readonly InstanceSpec[] = [
@@ -248,7 +235,7 @@ function functionsOf(world: World, plansPath: string): readonly FunctionSpec[] {
     codeFolder: join(DIST, 'orchestrator'),
     memoryMb: 512,
     timeoutSeconds: 300,
-    role: roleOf('orchestrator', ORCHESTRATOR_MAY),
+    role: roleOf('orchestrator', allowedTo('Orchestrator')),
     environment: { ...environment, TAIRLIFT_UPLOADER: 'uploader', TAIRLIFT_PLANS: plansPath },
   };
   return [
@@ -265,7 +252,7 @@ function functionsOf(world: World, plansPath: string): readonly FunctionSpec[] {
       memoryMb: 512,
       timeoutSeconds: 300,
       maxAsyncRetryAttempts: 0,
-      role: roleOf('uploader', UPLOADER_MAY),
+      role: roleOf('uploader', allowedTo('Uploader')),
       environment,
     },
   ];
