@@ -1,15 +1,15 @@
-/** Room for half as many hashes; small, because it is cleared for every small collection. */
+/** Room for two thirds as many hashes; small, because it is cleared for every small collection. */
 const FIRST_SLOTS = 64;
 /** A larger table, of one large collection, is given back afterwards. */
 const KEPT_SLOTS_MAX = 64 * 1024;
-/** Rather a few large steps than many small ones: with each, everything is put in again. */
-const GROWTH = 4;
+/** Up to here in large steps, because with each everything is put in again; then in smaller ones, for memory. */
+const LARGE_STEPS_UP_TO_SLOTS = 16 * 1024;
 const WORDS_PER_SLOT = 4;
 
 type Hash = { readonly a: number; readonly b: number; readonly c: number; readonly d: number };
 
 /**
- * Remembers 128-bit hashes to notice a second one; up to 128 bytes for each. It holds `limit` of them and no more:
+ * Remembers 128-bit hashes to notice a second one; up to 96 bytes for each. It holds `limit` of them and no more:
  * what comes later is not noticed, and not remembered either.
  */
 export class Seen {
@@ -39,7 +39,7 @@ export class Seen {
   /** True if this hash was added before. */
   add(hash: Hash): boolean {
     if (this.used >= this.limit) return false;
-    if (this.used * WORDS_PER_SLOT * 2 >= this.size) this.grow();
+    if (this.used * WORDS_PER_SLOT * 3 >= this.size * 2) this.grow();
     return this.insert(hash.a | 1, hash.b, hash.c, hash.d);
   }
 
@@ -61,7 +61,7 @@ export class Seen {
 
   private grow(): void {
     const old = this.words.slice(0, this.size);
-    this.size *= GROWTH;
+    this.size *= this.size < LARGE_STEPS_UP_TO_SLOTS * WORDS_PER_SLOT ? 4 : 2;
     if (this.words.length < this.size) this.words = new Int32Array(this.size);
     else this.words.fill(0, 0, this.size);
     this.used = 0;
