@@ -30,7 +30,7 @@
  * a server cannot say the same, so such a data set can be compared with another file, but not with a server.
  *
  * Equal digests tell that nothing was lost or altered by accident. The hash has no key and is not a cryptographic one:
- * whoever may write to the source can make different contents of equal digest, as he can write any contents at all.
+ * whoever may write to the source can make different contents of equal digest, as they can write any contents at all.
  *
  * Left out, because a live server cannot say it exactly: clocks of consumers and deliveries, how much a group has
  * read, producers of a stream, idle times and access frequencies. Streams of RDB 9 and older do not know deleted and

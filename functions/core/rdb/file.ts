@@ -16,6 +16,7 @@ import {
   OPCODE,
   TYPE,
   VALKEY_VERSION,
+  isOpcode,
   logicalTypeOf,
   whyUnreadable,
 } from './format.ts';
@@ -25,7 +26,7 @@ import { readKeyMetadata, readModuleAux } from './modules.ts';
 import type { LogicalType, Problem, Verdict } from './report.ts';
 import { Seen } from './seen.ts';
 import { NOWHERE, Texts } from './texts.ts';
-import { readValue, takeValue } from './values.ts';
+import { readValue, takeCompactValue } from './values.ts';
 
 /** Keys that are compared with each other; the ones after that are not. 8 MiB of memory. */
 const COMPARED_KEYS_MAX = 256 * 1024;
@@ -105,34 +106,28 @@ export class FileReader {
   }
 
   private *readBody(): Parse<void> {
-    const { input, keys, texts, digest } = this;
+    const { input, keys, facts, digest } = this;
     for (;;) {
       if (digest.takesStrings()) this.takeSmallStrings();
       input.begin('a type or opcode');
       if (input.lacks(1)) yield 1;
       const code = input.byte();
-      if (code === TYPE.string) {
-        // What `readKey` does as well, without its generators: most keys of most files are small strings.
-        input.begin('a key');
-        const start = input.startedAt;
-        if (!keys.take()) yield* keys.whole();
-        this.beginKey('string');
-        input.begin('a string value');
-        if (texts.take()) {
-          digest.text(texts.bytes, texts.start, texts.end);
-        } else {
-          this.facts.keepKey();
-          yield* texts.pass(digest);
-        }
-        this.endKey('string', start);
+      if (code === OPCODE.end) return;
+      if (isOpcode(code)) {
+        if (!this.takeOpcode(code)) yield* this.readOpcode(code);
         continue;
       }
-      if (code === OPCODE.end) return;
-      if (code >= OPCODE.slotImport || code === OPCODE.enterpriseRamLru || code === OPCODE.enterpriseSlot) {
-        yield* this.readOpcode(code);
-      } else {
-        yield* this.readKey(code);
+      const type = logicalTypeOf(code, facts.dialect) ?? unsupported(whyUnreadable(code));
+      input.begin('a key');
+      const start = input.startedAt;
+      if (!keys.take()) yield* keys.whole();
+      this.beginKey(type);
+      // Most values are whole before the reader; generators cost, so they are for those that are not.
+      if (!this.takeValue(code)) {
+        facts.keepKey();
+        yield* this.readValue(code);
       }
+      this.endKey(type, start);
     }
   }
 
@@ -180,16 +175,22 @@ export class FileReader {
     }
   }
 
-  private *readKey(type: number): Parse<void> {
-    const { input, keys, facts } = this;
-    const logical = logicalTypeOf(type, facts.dialect) ?? unsupported(whyUnreadable(type));
-    input.begin('a key');
-    const start = input.startedAt;
-    if (!keys.take()) yield* keys.whole();
-    this.beginKey(logical);
-    facts.keepKey();
-    if (!takeValue(this.values, type)) yield* readValue(this.values, type, facts.dialect);
-    this.endKey(logical, start);
+  /** Takes a value that is whole before the reader and needs no keeping of its key; else says false and reads nothing. */
+  private takeValue(type: number): boolean {
+    if (type !== TYPE.string) {
+      // A compressed or integer key is in a buffer that its value does not touch; any other is still in the window.
+      return takeCompactValue(this.values, type);
+    }
+    const { input, texts, digest } = this;
+    input.begin('a string value');
+    if (!texts.take()) return false;
+    digest.text(texts.bytes, texts.start, texts.end);
+    return true;
+  }
+
+  private *readValue(type: number): Parse<void> {
+    if (type === TYPE.string) yield* this.texts.pass(this.digest);
+    else yield* readValue(this.values, type, this.facts.dialect);
   }
 
   private beginKey(type: LogicalType): void {
@@ -209,15 +210,23 @@ export class FileReader {
     this.expires = false;
   }
 
+  /** Takes an expiry that is whole before the reader, as stands before many keys; else says false and reads nothing. */
+  private takeOpcode(code: number): boolean {
+    const { input } = this;
+    if (code !== OPCODE.expireMs || input.lacks(8)) return false;
+    this.expires = true;
+    this.expiryLow = input.int32LittleEndian();
+    this.expiryHigh = input.int32LittleEndian();
+    return true;
+  }
+
   private *readOpcode(code: number): Parse<void> {
     const { input, texts, facts } = this;
     switch (code) {
       case OPCODE.expireMs:
         input.begin('the expiry of a key');
         yield* input.take(8);
-        this.expires = true;
-        this.expiryLow = input.int32LittleEndian();
-        this.expiryHigh = input.int32LittleEndian();
+        this.takeOpcode(code);
         return;
       case OPCODE.expireSeconds: {
         input.begin('the expiry of a key');

@@ -47,6 +47,10 @@ export const OPCODE = {
   enterpriseSlot: 121,
 } as const;
 
+export function isOpcode(code: number): boolean {
+  return code >= OPCODE.slotImport || code === OPCODE.enterpriseRamLru || code === OPCODE.enterpriseSlot;
+}
+
 export const TYPE = {
   string: 0,
   list: 1,

@@ -56,7 +56,7 @@ export function* readValue(context: ValueContext, type: number, dialect: Dialect
  * The same without a generator, for a compact value that is whole before the reader, as most are; else says false and
  * reads nothing.
  */
-export function takeValue(context: ValueContext, type: number): boolean {
+export function takeCompactValue(context: ValueContext, type: number): boolean {
   const compact = COMPACT[type];
   if (compact === undefined) return false;
   const { input, texts, seen } = context;
