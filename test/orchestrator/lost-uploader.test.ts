@@ -31,89 +31,101 @@ function hurriedClock(): Clock {
 }
 
 const CLOUDS = [
-  { cloud: 'Function Compute 2.0', uploader: 'backup/uploader', service: 'backup' },
-  { cloud: 'Function Compute 3.0 without asynchronous tasks', uploader: 'uploader', service: undefined },
+  ['Function Compute 2.0', 'backup/uploader', { service: 'backup' }],
+  ['Function Compute 3.0 without asynchronous tasks', 'uploader', {}],
 ] as const;
 
-describe.each(CLOUDS)('on $cloud', ({ uploader, service }) => {
-  const { signal } = new AbortController();
-  let emulator: Emulator;
-  let store: ObjectStore;
+const { signal } = new AbortController();
 
-  beforeEach(async () => {
-    emulator = await startEmulator({
-      buckets: [{ name: BUCKET, region: REGION }],
-      instances: [{ region: REGION, id: 'r-one', rdbFiles: [join(RDB, 'gen__gen-redis7.0.15.rdb')] }],
-      functions: (world) => [
-        {
-          name: 'uploader',
-          ...(service === undefined ? {} : { service }),
-          region: REGION,
-          codeFolder: join(DIST, 'uploader'),
-          memoryMb: 512,
-          timeoutSeconds: 300,
-          maxAsyncRetryAttempts: 0,
-          role: world.identity.addRole({
-            accountId: world.accountId,
-            name: 'uploader',
-            trusts: ['fc.aliyuncs.com'],
-            allow: ['*'],
-          }).arn,
-          environment: {
-            TAIRLIFT_ENDPOINT_TAIR: world.endpoints.tair,
-            TAIRLIFT_ENDPOINT_OSS: world.endpoints.oss,
-          },
-        },
-      ],
-    });
-    // Without asynchronous tasks there is none to ask for.
-    emulator.world.faults.add({
-      service: 'fc',
-      action: 'GetAsyncTask',
-      effect: { kind: 'error', status: 400, code: 'InvalidArgument' },
-      times: -1,
-    });
-  });
-  afterEach(async () => emulator.stop());
+// Most of the time passes in silence: both clouds are waited for together.
+it.concurrent.each(CLOUDS)(
+  'an uploader that is killed on %s is missed by its signs of life, and the next one stores the backup',
+  async (_cloud, uploader, service) => {
+    const emulator = await start(service);
+    try {
+      emulator.world.faults.add({ service: 'download', effect: { kind: 'stall' } });
+      const { store, running } = run(emulator, uploader);
+      while (!isStalled(emulator) || !(await hasSignOfLife(store))) await sleepFor(20);
+      expect(emulator.fc.killRunning('uploader')).toBe(1);
 
-  async function run(): Promise<Summary | Continued> {
-    const environment = readEnvironment(emulator.environment);
-    const platform = { region: REGION, accountId: emulator.world.accountId, credentials: emulator.accessKey };
-    const cloud = composeCloud(environment, platform);
-    const plan = planNamed(readPlans(PLANS, 'plans.yaml', environment, {}), 'nightly');
-    store = cloud.storeFor(plan.destination);
-    return orchestrate(
-      { plan, runId: '20261120T180000Z-nightly', dryRun: false, retryFailed: false },
+      expect(await running).toMatchObject({ status: 'succeeded', counts: { stored: 1 } });
+      await emulator.fc.whenIdle();
+      const outcomes = emulator.fc.invocations('uploader').map(({ outcome }) => outcome);
+      expect([outcomes[0], outcomes.at(-1)]).toEqual(['exited', 'returned']);
+    } finally {
+      await emulator.stop();
+    }
+  },
+);
+
+async function start(service: { readonly service?: string }): Promise<Emulator> {
+  const emulator = await startEmulator({
+    buckets: [{ name: BUCKET, region: REGION }],
+    instances: [{ region: REGION, id: 'r-one', rdbFiles: [join(RDB, 'gen__gen-redis7.0.15.rdb')] }],
+    functions: (world) => [
       {
-        sourceFor: (account) => cloud.sourceFor(account),
-        store,
-        invoker: createFunctionInvoker(composeFunctions(environment, platform)(uploader), uploader),
-        invokeSelf: async () => undefined,
-        uploaderLimitMs: 24 * 3600_000,
-        clock: hurriedClock(),
-        log: silentLog,
+        name: 'uploader',
+        ...service,
+        region: REGION,
+        codeFolder: join(DIST, 'uploader'),
+        memoryMb: 512,
+        timeoutSeconds: 300,
+        maxAsyncRetryAttempts: 0,
+        role: world.identity.addRole({
+          accountId: world.accountId,
+          name: 'uploader',
+          trusts: ['fc.aliyuncs.com'],
+          allow: ['*'],
+        }).arn,
+        environment: {
+          TAIRLIFT_ENDPOINT_TAIR: world.endpoints.tair,
+          TAIRLIFT_ENDPOINT_OSS: world.endpoints.oss,
+        },
       },
-      signal,
-    );
-  }
-
-  const isStalled = (): boolean =>
-    emulator.world.faults.list().some(({ script, applied }) => script.service === 'download' && applied > 0);
-  async function hasSignOfLife(): Promise<boolean> {
-    const steps = '.tairlift/runs/20261120T180000Z-nightly/instances/cn-hangzhou/r-one/progress-1-';
-    for await (const _entry of store.list(steps, signal)) return true;
-    return false;
-  }
-
-  it('an uploader that is killed is missed by its signs of life, and the next one stores the backup', async () => {
-    emulator.world.faults.add({ service: 'download', effect: { kind: 'stall' } });
-    const running = run();
-    while (!isStalled() || !(await hasSignOfLife())) await sleepFor(20);
-    expect(emulator.fc.killRunning('uploader')).toBe(1);
-
-    expect(await running).toMatchObject({ status: 'succeeded', counts: { stored: 1 } });
-    await emulator.fc.whenIdle();
-    const outcomes = emulator.fc.invocations('uploader').map(({ outcome }) => outcome);
-    expect([outcomes[0], outcomes.at(-1)]).toEqual(['exited', 'returned']);
+    ],
   });
-});
+  // Without asynchronous tasks there is none to ask for.
+  emulator.world.faults.add({
+    service: 'fc',
+    action: 'GetAsyncTask',
+    effect: { kind: 'error', status: 400, code: 'InvalidArgument' },
+    times: -1,
+  });
+  return emulator;
+}
+
+/** The orchestrator in this process, on a clock that hurries. */
+function run(
+  { environment: variables, world, accessKey }: Emulator,
+  uploader: string,
+): { readonly store: ObjectStore; readonly running: Promise<Summary | Continued> } {
+  const environment = readEnvironment(variables);
+  const platform = { region: REGION, accountId: world.accountId, credentials: accessKey };
+  const cloud = composeCloud(environment, platform);
+  const plan = planNamed(readPlans(PLANS, 'plans.yaml', environment, {}), 'nightly');
+  const store = cloud.storeFor(plan.destination);
+  const running = orchestrate(
+    { plan, runId: '20261120T180000Z-nightly', dryRun: false, retryFailed: false },
+    {
+      sourceFor: (account) => cloud.sourceFor(account),
+      store,
+      invoker: createFunctionInvoker(composeFunctions(environment, platform)(uploader), uploader),
+      invokeSelf: async () => undefined,
+      uploaderLimitMs: 24 * 3600_000,
+      clock: hurriedClock(),
+      log: silentLog,
+    },
+    signal,
+  );
+  return { store, running };
+}
+
+function isStalled({ world }: Emulator): boolean {
+  return world.faults.list().some(({ script, applied }) => script.service === 'download' && applied > 0);
+}
+
+async function hasSignOfLife(store: ObjectStore): Promise<boolean> {
+  const steps = '.tairlift/runs/20261120T180000Z-nightly/instances/cn-hangzhou/r-one/progress-1-';
+  for await (const _entry of store.list(steps, signal)) return true;
+  return false;
+}
