@@ -43,7 +43,8 @@ export async function handler(event: Buffer, context: FunctionContext): Promise<
     const functionsFor = composeFunctions(environment, platform);
     const parts = composeParts(plan, environment, cloud, functionsFor, context, log);
     const deadlineMs = enteredAtMs + context.function.timeout * 1000;
-    const result = await orchestrate({ ...request, plan, deadlineMs }, parts, new AbortController().signal);
+    const run = { ...request, plan, deadlineMs, requestId: context.requestId };
+    const result = await orchestrate(run, parts, new AbortController().signal);
     if (result.status === 'partial' || result.status === 'failed') throw toRunError(result);
     log.info('the run went well', { result: result.status, runId: result.runId });
     return result;

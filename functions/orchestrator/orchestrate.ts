@@ -28,6 +28,8 @@ export interface Run extends Omit<RunRequest, 'plan'> {
   readonly plan: Plan;
   /** When this invocation will be killed; it hands over before. Left out, it has all the time there is. */
   readonly deadlineMs?: number;
+  /** Of this delivery of the event. The platform delivers an event again when its run did not succeed. */
+  readonly requestId?: string;
 }
 
 export interface OrchestratorParts {
@@ -189,8 +191,21 @@ async function openRound(
     return { kind: 'open', round, present, handOvers, ...(before === undefined ? {} : { before }) };
   }
   if (!run.retryFailed || summary.status === 'succeeded') return { kind: 'finished', summary };
-  await folder.own.write(`retry-${round + 1}`, { at: toInstant(clock.now()) }, signal);
+  // Trying again ends in an error too when it does not succeed: that event, delivered again, must not try once more.
+  const opened = round === 1 ? undefined : ((await folder.own.read(`retry-${round}`, signal)) as Opened);
+  if (run.requestId !== undefined && opened?.by === run.requestId) return { kind: 'finished', summary };
+  const opening: Opened = {
+    at: toInstant(clock.now()),
+    ...(run.requestId === undefined ? {} : { by: run.requestId }),
+  };
+  await folder.own.write(`retry-${round + 1}`, opening, signal);
   return { kind: 'open', round: round + 1, present, handOvers, before: summary };
+}
+
+interface Opened {
+  readonly at: string;
+  /** The request whose event opened this round. */
+  readonly by?: string;
 }
 
 /**

@@ -854,6 +854,18 @@ describe('trying the failed instances again', () => {
     expect(storedSummary()).toEqual(first);
   });
 
+  it('happens once for one event, however often the platform delivers it because it did not succeed', async () => {
+    source.next({ fails: true });
+    await finish({ requestId: 'first' });
+    const second = await finish({ retryFailed: true, requestId: 'second' });
+
+    expect(await finish({ retryFailed: true, requestId: 'second' })).toEqual(second);
+    expect(source.startsOf('r-a')).toBe(2);
+
+    await finish({ retryFailed: true, requestId: 'third' });
+    expect(source.startsOf('r-a')).toBe(3);
+  });
+
   it('can be asked for one of them', async () => {
     source.next({ fails: true });
     await finish();
