@@ -109,6 +109,19 @@ test('small strings read in a row give the same report as read one by one', () =
   expect(scan(file, 65_537, { expiredBefore }).live).toEqual(live);
 });
 
+test('the biggest keys are found among small strings read in a row as well, integers among them', () => {
+  const counter = (name: string): Buffer =>
+    Buffer.concat([Buffer.from([0, name.length]), Buffer.from(name), Buffer.from([0xc1, 1, 2])]);
+  const counters = Array.from({ length: 265_000 }, (_, index) => counter(`c${index}`));
+  const file = fileOf(
+    'REDIS0009',
+    Buffer.concat([...counters, counter('the-longest-name-of-all'), counter('short')]),
+  );
+  const { fingerprint } = scan(file);
+  expect(fingerprint.biggest[0]).toMatchObject({ key: 'the-longest-name-of-all', bytes: 27 });
+  expect(scan(file, 65_537, { contents: countKeys().contents }).fingerprint).toEqual(fingerprint);
+});
+
 test('a chunk may be overwritten as soon as it was taken', () => {
   const file = readFixture('one-of-each.rdb');
   const scanner = createRdbScanner();

@@ -155,8 +155,10 @@ export class FileReader {
       if (code !== TYPE.string || keyEnd - keyStart > SMALL_TEXT_BYTES_MAX) return;
       const first = view.getUint8(keyEnd);
       const isInteger = first >= 0xc0 && first <= 0xc2;
+      if (!isInteger && first > SMALL_TEXT_BYTES_MAX) return;
+      const valueBytes = isInteger ? 1 << (first - 0xc0) : first;
       // What is among the biggest is left to the slow way, which keeps its name.
-      if (!isInteger && (first > SMALL_TEXT_BYTES_MAX || keyEnd + first - at > facts.biggestFrom)) return;
+      if (keyEnd + valueBytes - at > facts.biggestFrom) return;
       input.position = keyEnd;
       texts.take();
       if (database === 0) facts.slots.addKey(view, keyStart, keyEnd);
