@@ -4,7 +4,7 @@
  * content, esbuild's own `dist/<name>/meta.json`.
  */
 import { existsSync } from 'node:fs';
-import { copyFile, mkdir, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { build } from 'esbuild';
 
 const ENTRIES = {
@@ -16,6 +16,47 @@ const ENTRIES = {
   ...(existsSync('test/bench/main.ts') ? { bench: 'test/bench/main.ts' } : {}),
 };
 const FUNCTIONS = ['orchestrator', 'uploader'];
+
+/**
+ * The OpenAPI SDKs load a class for each request and answer of the whole product, some 800 of them, to use a few:
+ * most of a function's cold start, and tens of megabytes of its memory. Here each is loaded when it is first named.
+ */
+const lazyModels = {
+  name: 'lazy-models',
+  setup({ onLoad }) {
+    onLoad({ filter: /@alicloud[\\/][^\\/]+[\\/]dist[\\/]models[\\/]model\.js$/ }, async ({ path }) => {
+      const text = await readFile(path, 'utf8');
+      const paths = new Map(
+        [...text.matchAll(/^var (\w+) = (require\("[^"]+"\));$/gm)].map(([, name, load]) => [name, load]),
+      );
+      const contents = text
+        .replaceAll(/^var \w+ = require\("[^"]+"\);$/gm, '')
+        .replaceAll(/return (\w+)\.(\w+);/g, (whole, name, member) =>
+          paths.has(name) ? `return ${paths.get(name)}.${member};` : whole,
+        );
+      if (paths.size === 0)
+        throw new Error(`${path}: its shape has changed, nothing to load later was found`);
+      return { contents, loader: 'js' };
+    });
+  },
+};
+
+/**
+ * What the functions carry without using it: the HTTP client below ali-oss, whose place ours takes in every call,
+ * with its tables of character sets; and, in those that read no plans, the parser of YAML.
+ */
+const unused = {
+  name: 'unused',
+  setup({ onLoad, onResolve, resolve }) {
+    onLoad({ filter: /[\\/]node_modules[\\/]urllib[\\/]lib[\\/]index\.js$/ }, () => ({
+      contents: 'module.exports = {};',
+    }));
+    onResolve({ filter: /^(yaml|fastest-levenshtein)$/ }, async ({ path, pluginData, ...options }) => {
+      if (pluginData === 'resolving') return undefined;
+      return { ...(await resolve(path, { ...options, pluginData: 'resolving' })), sideEffects: false };
+    });
+  },
+};
 
 await rm('dist', { recursive: true, force: true });
 for (const [name, entry] of Object.entries(ENTRIES)) {
@@ -35,6 +76,7 @@ for (const [name, entry] of Object.entries(ENTRIES)) {
     metafile: true,
     legalComments: 'none',
     logLevel: 'warning',
+    plugins: FUNCTIONS.includes(name) ? [lazyModels, unused] : [lazyModels],
     // urllib, below ali-oss, asks for it only when a proxy is configured.
     external: ['proxy-agent'],
   });

@@ -2,6 +2,7 @@
  * A bucket of OSS, as a place for small objects and as a target of uploads, through `ali-oss`. How calls are made is
  * in oss-call.ts, what their failures mean in oss-errors.ts.
  */
+import { createHash } from 'node:crypto';
 import { crc64Xz } from '../crc64.ts';
 import { BackupError } from '../errors.ts';
 import type { ObjectHead, ObjectStore } from '../repository/object-store.ts';
@@ -53,9 +54,14 @@ export function createOssStore(options: OssStoreOptions): OssStore {
 
   /** https://help.aliyun.com/en/oss/developer-reference/putobject */
   async function put(key: string, body: Buffer, signal: AbortSignal, mime?: string): Promise<Receipt> {
+    // With it OSS refuses altered bytes instead of storing them for good. The SDK would hash a copy of the body.
+    const digest = createHash('md5').update(body).digest('base64');
     return ask({ does: 'store', action: 'oss:PutObject', key, writes: true }, signal, async (sdk) =>
       toReceipt(
-        await sdk.put(key, body, { headers: { ...NEVER_REPLACE }, ...(mime === undefined ? {} : { mime }) }),
+        await sdk.put(key, body, {
+          headers: { ...NEVER_REPLACE, 'Content-MD5': digest },
+          ...(mime === undefined ? {} : { mime }),
+        }),
       ),
     );
   }

@@ -168,7 +168,7 @@ function watchOver(
 }
 
 /** Small enough that each piece that leaves proves that the connection moves, large enough to cost nothing. */
-const PIECE_BYTES = 256 * 1024;
+const PIECE_BYTES = 512 * 1024;
 
 async function sendBody(
   outgoing: ClientRequest,
