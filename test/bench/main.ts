@@ -10,15 +10,16 @@ import { parseArgs } from 'node:util';
 import Table from 'cli-table3';
 import { startLeanServers } from './lean-servers.ts';
 import { measureCurl, measureRole, usageSince, type Measured } from './measure.ts';
-import { upload, wholeFileInMemory, type Ends } from './methods.ts';
+import { streamedPut, upload, wholeFileInMemory, type Ends } from './methods.ts';
 import { writeRdbFile, type RdbFile } from './rdb-file.ts';
 
-const METHODS = ['tairlift', 'template', 'curl | curl'] as const;
+const METHODS = ['tairlift', 'template', 'streamed', 'curl | curl'] as const;
 type Method = (typeof METHODS)[number];
 
 const DESCRIPTIONS: Readonly<Record<Method, string>> = {
   tairlift: 'tairlift uploader, 256 MB, everything verified',
   template: 'template’s method: whole file in memory, one put',
+  streamed: 'the same, streamed into one put; verifies nothing',
   'curl | curl': 'curl | curl -T -, verifies nothing',
 };
 
@@ -99,10 +100,14 @@ async function play(role: string, ends: string, file: string): Promise<void> {
     process.once('disconnect', () => process.exit(0));
     return;
   }
-  const work = role === 'tairlift' ? upload : wholeFileInMemory;
   const startedAt = performance.now() - process.uptime() * 1000;
-  await work(JSON.parse(ends) as Ends);
+  await workOf(role)(JSON.parse(ends) as Ends);
   process.send?.(usageSince(startedAt), () => process.exit(0));
+}
+
+function workOf(role: string): (ends: Ends) => Promise<void> {
+  if (role === 'tairlift') return upload;
+  return role === 'streamed' ? streamedPut : wholeFileInMemory;
 }
 
 async function firstMessage(child: ChildProcess): Promise<Ends> {
