@@ -1,11 +1,14 @@
 import { join } from 'node:path';
 import { Command } from 'commander';
+import type { ServiceName } from '../emulator/faults.ts';
 import { startSampleCloud, type SampleCloud } from '../emulator/sample/sample-cloud.ts';
 import type { Invocation } from './invocation.ts';
+import { positiveInteger } from './options.ts';
 import { note, print, printJson, table } from './terminal.ts';
 
 interface EmulatorCommandOptions {
   readonly folder?: string;
+  readonly port?: number;
   readonly json?: true;
 }
 
@@ -13,6 +16,7 @@ export function emulatorCommand({ signal }: Invocation): Command {
   return new Command('emulator')
     .description('Run a local cloud on loopback, with real Redis servers, until Ctrl-C.')
     .option('--folder <path>', 'keep buckets and backups there; a temporary folder if left out')
+    .option('--port <n>', 'first of six ports in a row; free ones if left out', positiveInteger)
     .option('--json', 'print where everything is as one JSON document')
     .addHelpText(
       'after',
@@ -23,6 +27,7 @@ export function emulatorCommand({ signal }: Invocation): Command {
       const cloud = await startSampleCloud({
         distFolder: join(__dirname, '..'),
         ...(options.folder === undefined ? {} : { folder: options.folder }),
+        ...(options.port === undefined ? {} : { ports: portsFrom(options.port) }),
       });
       try {
         if (options.json === true)
@@ -38,6 +43,18 @@ export function emulatorCommand({ signal }: Invocation): Command {
         await cloud.stop();
       }
     });
+}
+
+/** In the order in which the services are shown. */
+function portsFrom(first: number): Record<ServiceName | 'control', number> {
+  return {
+    tair: first,
+    oss: first + 1,
+    fc: first + 2,
+    sts: first + 3,
+    download: first + 4,
+    control: first + 5,
+  };
 }
 
 export function exportLines(environment: Readonly<Record<string, string>>): string {

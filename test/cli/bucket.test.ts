@@ -217,7 +217,9 @@ describe('with a bucket', () => {
 
 describe('tairlift emulator', () => {
   it('serves a cloud until Ctrl-C, and leaves no server behind', async () => {
-    const { code, stdout } = await runCli(['emulator', '--json'], { interruptAt: '"instances"' });
+    const { code, stdout } = await runCli(['emulator', '--json', '--port', String(await freePorts())], {
+      interruptAt: '"instances"',
+    });
     const { environment, instances } = JSON.parse(stdout) as {
       environment: Record<string, string>;
       instances: { ports: number[] }[];
@@ -230,12 +232,22 @@ describe('tairlift emulator', () => {
         'TAIRLIFT_PLANS',
       ]),
     );
+    const first = Number(new URL(environment['TAIRLIFT_ENDPOINT_TAIR'] ?? '').port);
+    expect(environment['TAIRLIFT_ENDPOINT_OSS']).toBe(`http://127.0.0.1:${first + 1}`);
     const ports = instances.flatMap((instance) => instance.ports);
     expect(ports).toHaveLength(5);
     for (const port of ports) await expect(connects(port)).resolves.toBe(false);
     expect(code).toBe(130);
   });
 });
+
+/** The first of six ports that are free just now. */
+async function freePorts(): Promise<number> {
+  for (let first = 20_000 + (process.pid % 20_000); ; first += 7) {
+    const taken = await Promise.all(Array.from({ length: 6 }, async (_, offset) => connects(first + offset)));
+    if (!taken.includes(true)) return first;
+  }
+}
 
 async function connects(port: number): Promise<boolean> {
   const { connect } = await import('node:net');
