@@ -131,7 +131,7 @@ interface Report {
     readonly mbPerSecond?: number;
     readonly cpuSecondsPerGb?: number;
     readonly peakRssMb?: number;
-    /** Throughput by that of `curl | curl`, of the medians. */
+    /** Throughput by that of `curl | curl` in the same round: the median of the rounds. */
     readonly vsCurl?: number;
   }[];
 }
@@ -141,7 +141,7 @@ function toReport(file: RdbFile, rows: readonly Row[]): Report {
     row === undefined || row.runs.length === 0
       ? undefined
       : file.bytes / 1e6 / median(row.runs.map(({ seconds }) => seconds));
-  const curl = speedOf(rows.find(({ method }) => method === 'curl | curl'));
+  const curl = rows.find(({ method }) => method === 'curl | curl')?.runs ?? [];
   return {
     bytes: file.bytes,
     keys: file.keys,
@@ -164,7 +164,14 @@ function toReport(file: RdbFile, rows: readonly Row[]): Report {
                 median(row.runs.map(({ cpuSeconds }) => cpuSeconds)) / (file.bytes / 1e9),
                 2,
               ),
-              ...(curl === undefined ? {} : { vsCurl: round(speed / curl, 2) }),
+              ...(curl.length === 0
+                ? {}
+                : {
+                    vsCurl: round(
+                      median(row.runs.map((run, n) => (curl[n]?.seconds ?? NaN) / run.seconds)),
+                      2,
+                    ),
+                  }),
             }),
         ...(peaks.length === 0 ? {} : { peakRssMb: Math.ceil(Math.max(...peaks)) }),
       };
