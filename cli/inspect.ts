@@ -77,6 +77,9 @@ function show(input: Input, report: RdbReport): void {
     ]),
     ['keys', fingerprint.keys],
     ['with a time to live', fingerprint.expires],
+    ...(fingerprint.unchecked === undefined
+      ? []
+      : ([['too large to look into', fingerprint.unchecked]] satisfies [string, number][])),
     ['functions', fingerprint.functions],
     ['cluster slots', `${fingerprint.slots.seen} of 16384`],
     ['digest', fingerprint.digest],

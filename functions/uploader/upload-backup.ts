@@ -238,7 +238,7 @@ function toManifestFile(
   stored: { readonly bytes: number; readonly crc64: string; readonly parts: number },
   { verdict, fingerprint }: RdbReport,
 ): ManifestFile {
-  const { version, databases, keys, expires, types, slots, digest } = fingerprint;
+  const { version, databases, keys, expires, types, slots, digest, unchecked } = fingerprint;
   return {
     shard: file.shard,
     name: file.name,
@@ -247,7 +247,17 @@ function toManifestFile(
     sourceBytes: source.bytes,
     crc64: stored.crc64,
     parts: stored.parts,
-    rdb: { version, verdict, databases: { ...databases }, keys, expires, types: { ...types }, slots, digest },
+    rdb: {
+      version,
+      verdict,
+      databases: { ...databases },
+      keys,
+      expires,
+      types: { ...types },
+      slots,
+      digest,
+      ...(unchecked === undefined ? {} : { unchecked }),
+    },
   };
 }
 

@@ -39,6 +39,8 @@ const fileSchema = z.strictObject({
     /** Of database 0: how many cluster slots hold keys and, of a cluster's shard, which (`0-5460,5470`). */
     slots: z.strictObject({ seen: count, ranges: z.string().optional() }),
     digest: z.string(),
+    /** Keys whose values were too large to be looked into: the file's checksum proves them. Left out when there is none. */
+    unchecked: count.optional(),
   }),
 });
 

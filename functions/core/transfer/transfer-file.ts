@@ -256,7 +256,10 @@ async function settle(
       const error = asBackupError(thrown);
       const { code } = error;
       if (code === 'CHECKSUM_MISMATCH') throw error;
-      const stored = await target.head(key, signal);
+      const stored = await target.head(key, signal).catch(() => {
+        // That nobody can look is no news; why it was not stored is.
+        throw error;
+      });
       if (stored !== undefined) {
         requireEqual(key, stored, whole, 'DESTINATION_CONFLICT');
         return attempt === 1 && code === 'DESTINATION_CONFLICT';
