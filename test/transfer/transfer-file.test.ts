@@ -202,6 +202,34 @@ describe('transferFile', () => {
     expect(leftovers).toHaveLength(1);
   });
 
+  it('reports why a put failed, and not that nobody could look afterwards', async () => {
+    const denied = new BackupError('PERMISSION_DENIED', 'put: not allowed');
+    const target = spoil(store, [
+      { verb: 'put', how: 'before', error: denied },
+      { verb: 'head', nth: 2, how: 'before' },
+    ]);
+
+    await expect(transferFile(createMemoryFile(small), target, KEY, optionsWith(), signal)).rejects.toBe(
+      denied,
+    );
+  });
+
+  it('puts a small file from the slot it was read into, and gives the slot back', async () => {
+    const pool = createSlotPool(1, 8 * MIB);
+    const bodies: ArrayBufferLike[] = [];
+    const target = {
+      ...store,
+      put: async (key: string, body: Buffer, putSignal: AbortSignal) => {
+        bodies.push(body.buffer);
+        return store.put(key, body, putSignal);
+      },
+    };
+
+    await transferFile(createMemoryFile(small), target, KEY, optionsWith({ pool }), signal);
+
+    expect(bodies).toEqual([(await pool.take(signal)).bytes.buffer]);
+  });
+
   it('ends what a killed attempt left unfinished under the key, once the object is there', async () => {
     await store.begin(KEY, signal);
 
