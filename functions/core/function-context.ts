@@ -27,6 +27,15 @@ export function platformOf({ region, accountId, credentials }: FunctionContext):
   return {
     region,
     accountId,
-    ...(credentials.accessKeyId === '' ? {} : { credentials }),
+    ...(credentials.accessKeyId === '' ? {} : { credentials: withoutEmptyToken(credentials) }),
   };
+}
+
+/** A permanent key has no token; an empty one would be sent, and refused. */
+function withoutEmptyToken({
+  accessKeyId,
+  accessKeySecret,
+  securityToken,
+}: FunctionContext['credentials']): NonNullable<Platform['credentials']> {
+  return { accessKeyId, accessKeySecret, ...(securityToken ? { securityToken } : {}) };
 }

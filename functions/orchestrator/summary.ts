@@ -99,6 +99,9 @@ const MAX_LISTED = 100;
 const MAX_PROBLEMS = 5;
 const MAX_MESSAGE_LENGTH = 300;
 
+/** A longer summary is told in short; the stored one has everything. */
+const MAX_SUMMARY_CHARACTERS = 6_000;
+
 /**
  * The error in which a run ends that did not succeed, so that the platform's own metrics and alarms see it. Its
  * message says what a person needs first and ends in the summary as compact JSON.
@@ -116,6 +119,7 @@ export function toRunError(summary: Summary): BackupError {
       : []),
     ...problems.slice(0, MAX_PROBLEMS).map(briefly),
   ];
+  const whole = JSON.stringify(summary);
   const compact = {
     runId,
     plan: summary.plan,
@@ -127,7 +131,7 @@ export function toRunError(summary: Summary): BackupError {
   const hint = nothing?.hint ?? (failures[0]?.error.hint || problems[0]?.hint);
   return new BackupError(
     nothing !== undefined && counts.selected === 0 ? 'NOTHING_SELECTED' : 'RUN_INCOMPLETE',
-    `${sentences.join('; ')} ${JSON.stringify(compact)}`,
+    `${sentences.join('; ')} ${whole.length <= MAX_SUMMARY_CHARACTERS ? whole : JSON.stringify(compact)}`,
     {
       details: { runId, status, stored: counts.stored, failed: counts.failed },
       ...(hint === undefined ? {} : { hint }),

@@ -21,6 +21,11 @@ describe('redact', () => {
     expect(redact(text)).toBe(expected);
   });
 
+  it('leaves links into the OSS console alone', () => {
+    const link = 'https://oss.console.aliyun.com/bucket/oss-cn-hangzhou/my-backups/object?path=Backup_r-1%2F';
+    expect(redact(link)).toBe(link);
+  });
+
   it('changes nothing when it is applied again', () => {
     const once = redact('https://h/a?b=c LTAI5tAbcdefghijklmnop signature=xyz');
     expect(redact(once)).toBe(once);
