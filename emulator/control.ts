@@ -1,7 +1,8 @@
 /**
  * The emulator's own HTTP interface, for scripts and for processes other than the one that started it:
  * `GET/POST/DELETE /faults`, `GET/DELETE /journal`, `POST /clock/advance`, `GET /state`,
- * `POST /timers/<function>/<timer>`. JSON in and out, loopback only, no authentication.
+ * `POST /timers/<function>/<timer>`, `POST /functions/<function>/kill` and `/duplicate-next`, `POST /instances/<id>/status`,
+ * `/fail-next`, `/vanish` and `/empty-urls`. JSON in and out, loopback only, no authentication.
  */
 import { createServer, type IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -65,10 +66,51 @@ async function perform({ world, tair, fc }: Parts, request: IncomingMessage): Pr
     }
     case 'GET state':
       return { endpoints: world.endpoints, instances: tair.describe(), functions: fc.describe() };
+    case 'POST functions':
+      return changeFunction(fc, decodeURIComponent(rest[0] ?? ''), rest[1] ?? '');
+    case 'POST instances':
+      return changeInstance(tair, decodeURIComponent(rest[0] ?? ''), rest[1] ?? '', await readJson(request));
     case 'POST timers':
       return {
         requestId: await fc.fireTimer(decodeURIComponent(rest[0] ?? ''), decodeURIComponent(rest[1] ?? '')),
       };
+    default:
+      return undefined;
+  }
+}
+
+/** Undefined when there is no such change; throws when there is no such function. */
+function changeFunction(fc: Parts['fc'], name: string, change: string): unknown {
+  if (!fc.describe().some((one) => one.name === name))
+    throw new Error(`there is no function ${name} in this world`);
+  if (change === 'kill') return { killed: fc.killRunning(name) };
+  if (change !== 'duplicate-next') return undefined;
+  fc.duplicateNext(name);
+  return {};
+}
+
+/** Undefined when there is no such change; throws when there is no such instance. */
+async function changeInstance(
+  tair: Parts['tair'],
+  id: string,
+  change: string,
+  body: unknown,
+): Promise<unknown> {
+  const { status, areEmpty } = body as { readonly status?: string; readonly areEmpty?: boolean };
+  switch (change) {
+    case 'status':
+      if (typeof status !== 'string') throw new Error('say which: {"status": "Changing"}');
+      tair.setStatus(id, status);
+      return {};
+    case 'fail-next':
+      tair.failNextBackup(id, body as Parameters<typeof tair.failNextBackup>[1]);
+      return {};
+    case 'vanish':
+      await tair.vanishJob(id);
+      return {};
+    case 'empty-urls':
+      tair.emptyUrls(id, areEmpty ?? true);
+      return {};
     default:
       return undefined;
   }
@@ -85,5 +127,5 @@ async function readJson(request: IncomingMessage): Promise<unknown> {
     if (length > MAX_BODY_BYTES) throw new Error('the body is too large');
     pieces.push(bytes);
   }
-  return JSON.parse(Buffer.concat(pieces).toString('utf8')) as unknown;
+  return length === 0 ? {} : (JSON.parse(Buffer.concat(pieces).toString('utf8')) as unknown);
 }
