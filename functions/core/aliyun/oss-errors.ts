@@ -38,8 +38,11 @@ export function toBackupError(
   const failed: ErrorCode = call.writes === true ? 'UPLOAD_FAILED' : 'SERVICE_ERROR';
   if (thrown instanceof ConnectionFailure) {
     return new BackupError(failed, attempt, {
-      retryable: true,
+      retryable: thrown.kind !== 'untrusted',
       details: { bucket: place.bucket, key: call.key, failure: thrown.kind },
+      ...(thrown.kind === 'untrusted'
+        ? { hint: 'check TAIRLIFT_ENDPOINT_OSS; a private authority is made known by NODE_EXTRA_CA_CERTS' }
+        : {}),
       ...(thrown.kind === 'connect'
         ? {
             hint: `check the destination's region (${place.region}) and that its endpoint can be reached from here`,

@@ -264,7 +264,7 @@ function invalid(
 
 function unavailable(name: string, byte: number, cause: ConnectionFailure): BackupError {
   return new BackupError('SOURCE_UNAVAILABLE', `download ${name} at byte ${byte}`, {
-    retryable: true,
+    retryable: cause.kind !== 'untrusted',
     details: { byte, failure: cause.kind },
     ...(cause.kind === 'connect'
       ? { hint: 'check that the function can reach the download host: its VPC, its DNS, and the kind of URL' }

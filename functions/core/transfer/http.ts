@@ -47,11 +47,14 @@ export interface HttpOptions {
   readonly idleTimeoutMs?: number;
 }
 
+/** `untrusted`: the other side's certificate is not accepted. It will not be later either, so that is never tried again. */
+type FailureKind = 'connect' | 'untrusted' | 'stalled' | 'broken';
+
 /** The connection failed, or nothing moved on it for too long. Whether the request was carried out is unknown. */
 export class ConnectionFailure extends Error {
   override readonly name = 'ConnectionFailure';
-  readonly kind: 'connect' | 'stalled' | 'broken';
-  constructor(kind: 'connect' | 'stalled' | 'broken', message: string, cause?: unknown) {
+  readonly kind: FailureKind;
+  constructor(kind: FailureKind, message: string, cause?: unknown) {
     super(message, cause === undefined ? undefined : { cause });
     this.kind = kind;
   }
@@ -153,9 +156,7 @@ function watchOver(
   signal.addEventListener('abort', onAbort);
 
   let connected = false;
-  outgoing.on('error', (error) =>
-    fail(connected ? broken(error) : new ConnectionFailure('connect', reasonOf(error), error)),
-  );
+  outgoing.on('error', (error) => fail(connected ? broken(error) : notConnected(error)));
   outgoing.once('socket', (socket) => {
     const onConnected = (): void => {
       connected = true;
@@ -238,6 +239,17 @@ function toAnswer(outgoing: ClientRequest, incoming: IncomingMessage, watch: Wat
     headers[name] = Array.isArray(value) ? value.join(', ') : (value ?? '');
   }
   return { status: incoming.statusCode ?? 0, headers, receive, discard };
+}
+
+/** https://nodejs.org/docs/latest-v20.x/api/tls.html#x509-certificate-error-codes */
+const CERTIFICATE_ERRORS =
+  /^(ERR_TLS_CERT|CERT_|UNABLE_TO_(GET|VERIFY|DECRYPT)|DEPTH_ZERO_|SELF_SIGNED_|HOSTNAME_MISMATCH|INVALID_CA)/;
+
+function notConnected(error: Error): ConnectionFailure {
+  const reason = reasonOf(error);
+  return CERTIFICATE_ERRORS.test(reason)
+    ? new ConnectionFailure('untrusted', `the certificate is not accepted (${reason})`, error)
+    : new ConnectionFailure('connect', reason, error);
 }
 
 function broken(error: unknown): ConnectionFailure {
