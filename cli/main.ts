@@ -8,7 +8,7 @@ import { EXIT, EXIT_CODES_HELP, type ExitCode } from './exit-codes.ts';
 import type { Invocation } from './invocation.ts';
 import { inspectCommand } from './inspect.ts';
 import { listCommand } from './list.ts';
-import { note, printJson } from './terminal.ts';
+import { note, outliveReaders, printJson, taken } from './terminal.ts';
 import { verifyCommand } from './verify.ts';
 
 async function main(argv: readonly string[]): Promise<ExitCode> {
@@ -62,22 +62,6 @@ function report(error: unknown, json: boolean): void {
   note(`tairlift: ${record.code}: ${record.message}`);
   if (record.hint !== undefined) note(`  ${record.hint}`);
   if (record.code === 'INTERNAL' && error instanceof Error) note(error.stack ?? '');
-}
-
-/** A reader that has seen enough (`| head`) does not stop the work, and is no failure of it. */
-function outliveReaders(): void {
-  for (const stream of [process.stdout, process.stderr]) {
-    stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EPIPE') throw error;
-    });
-  }
-}
-
-/** Resolves when all that was printed has been taken: a pager may take its time. */
-async function taken(stream: NodeJS.WriteStream): Promise<void> {
-  await new Promise<void>((resolve) => {
-    stream.write('', () => resolve());
-  });
 }
 
 outliveReaders();

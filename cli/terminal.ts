@@ -11,6 +11,22 @@ export function printJson(value: unknown): void {
   print(JSON.stringify(value, null, 2));
 }
 
+/** A reader that has seen enough (`| head`) does not stop the work, and is no failure of it. */
+export function outliveReaders(): void {
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EPIPE') throw error;
+    });
+  }
+}
+
+/** Resolves when all that was printed has been taken: a pager may take its time. */
+export async function taken(stream: NodeJS.WriteStream): Promise<void> {
+  await new Promise<void>((resolve) => {
+    stream.write('', () => resolve());
+  });
+}
+
 /** For people, beside the result. */
 export function note(text: string): void {
   process.stderr.write(`${redact(text)}\n`);

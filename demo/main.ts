@@ -7,7 +7,7 @@ import { Command, CommanderError } from 'commander';
 import { exportLines } from '../cli/emulator.ts';
 import { EXIT, type ExitCode } from '../cli/exit-codes.ts';
 import { showSummary } from '../cli/summary-table.ts';
-import { duration, note, print, printJson, size, table } from '../cli/terminal.ts';
+import { duration, note, outliveReaders, print, printJson, size, table, taken } from '../cli/terminal.ts';
 import { findRedisServer } from '../emulator/redis/find-redis-server.ts';
 import {
   ORCHESTRATOR,
@@ -207,4 +207,8 @@ async function main(): Promise<ExitCode> {
   }
 }
 
-void main().then((code) => process.exit(code));
+outliveReaders();
+void main().then(async (code) => {
+  await Promise.all([taken(process.stdout), taken(process.stderr)]);
+  process.exit(code);
+});
