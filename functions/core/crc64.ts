@@ -51,18 +51,53 @@ export function crc64Jones(): Crc64 {
   return startCrc64(JONES);
 }
 
+/** Both checksums of the same bytes. */
+export interface Crc64Pair {
+  /** Takes `bytes` into account; the array is not kept. */
+  update(bytes: Uint8Array): void;
+  /** CRC-64/XZ of everything so far. */
+  xz(): bigint;
+  /** CRC-64/Jones from zero of everything so far. */
+  jones(): bigint;
+}
+
+export function crc64Pair(): Crc64Pair {
+  const xz = crc64Xz();
+  const jones = crc64Jones();
+  return {
+    update: (bytes) => {
+      xz.update(bytes);
+      jones.update(bytes);
+    },
+    xz: () => xz.value(),
+    jones: () => jones.value(),
+  };
+}
+
 /**
  * The CRC-64/XZ of two pieces of data laid end to end, from the checksums of each.
  * @param lengthOfSecond bytes in the second piece, an integer from 0 to 2^53 - 1
  */
 export function combineCrc64Xz(first: bigint, second: bigint, lengthOfSecond: number): bigint {
-  if (shift.bytes !== lengthOfSecond)
-    shift = { bytes: lengthOfSecond, power: powerOfX(BigInt(lengthOfSecond) * 8n, XZ.poly) };
-  return multiply(shift.power, first, XZ.poly) ^ second;
+  return multiply(shiftBy(lengthOfSecond, XZ), first, XZ.poly) ^ second;
 }
 
-/** Of the length that was asked for last: all parts of a file but the last one are equally long. */
-let shift = { bytes: 0, power: 1n << 63n };
+/** The same for CRC-64/Jones from zero. */
+export function combineCrc64Jones(first: bigint, second: bigint, lengthOfSecond: number): bigint {
+  return multiply(shiftBy(lengthOfSecond, JONES), first, JONES.poly) ^ second;
+}
+
+/** Of the lengths that were asked for last: all parts of a file but the last one are equally long. */
+const shifts = new Map<bigint, { readonly bytes: number; readonly power: bigint }>();
+
+function shiftBy(bytes: number, { poly }: Variant): bigint {
+  let shift = shifts.get(poly);
+  if (shift?.bytes !== bytes) {
+    shift = { bytes, power: powerOfX(BigInt(bytes) * 8n, poly) };
+    shifts.set(poly, shift);
+  }
+  return shift.power;
+}
 
 function startCrc64(variant: Variant): Crc64 {
   const table = tableOf(variant);
