@@ -6,14 +6,20 @@
 import { setMaxListeners } from 'node:events';
 import { Agent, request as httpRequest, type ClientRequest, type IncomingMessage } from 'node:http';
 import { Agent as SecureAgent, request as httpsRequest } from 'node:https';
+import { BackupError } from '../errors.ts';
 import { stopReason, throwIfStopped } from './retry.ts';
 
 export interface HttpRequest {
   readonly method: string;
   readonly url: string;
-  /** Sent as they are; nothing is added but `Host` and `Connection`. */
+  /** Sent as they are; nothing is added but `Host`, `Connection`, and the length of a body that is whole. */
   readonly headers?: Readonly<Record<string, string>>;
-  /** Its length must be in `headers` as `content-length` when it is a stream. Must not change until the exchange ends. */
+  /**
+   * The length of an iterable must be in `headers` as `content-length`, and must be kept. It may arrive slowly (it may
+   * be a download in progress): waiting for its next piece is no silence of the other side. It is asked for a piece
+   * when the one before has left, and told by `return()` when no more is wanted. Its bytes must not change until
+   * the exchange has ended.
+   */
   readonly body?: Uint8Array | AsyncIterable<Uint8Array>;
 }
 
@@ -26,14 +32,25 @@ export interface HttpAnswer {
    * breaks or goes silent first, and whatever `sink` throws. A piece is valid during the call only.
    */
   receive(sink: (piece: Buffer) => void): Promise<void>;
+  /**
+   * Like `receive`, but the body goes straight into `into`, from its start. `onFilled` is told how many bytes lie there
+   * for good, whenever more have come. While a promise that it returned is pending it is not called again, nothing
+   * more is asked of the connection (that is how bandwidth is limited), and that time is no silence of the other side.
+   * Resolves with the number of bytes when the body has ended. Throws ConnectionFailure when it ends early, and one
+   * of the kind `too-long` as soon as more arrives than fits; nothing beyond `into` is written then, and nothing at
+   * all is written into it once the promise has settled. Throws whatever `onFilled` throws.
+   */
+  fill(into: Uint8Array, onFilled?: (filled: number) => void | Promise<void>): Promise<number>;
   /** Ends the exchange without reading the body; the connection is given up. Safe to call at any time. */
   discard(): void;
 }
 
 export interface HttpClient {
   /**
-   * Sends the request and resolves with the head of the answer, whatever its status. The caller then calls `receive`
-   * or `discard`. Throws ConnectionFailure, or the signal's reason; the signal counts until the body has been read.
+   * Sends the request and resolves with the head of the answer, whatever its status. The caller then calls `receive`,
+   * `fill` or `discard`, once. An answer that comes before the whole request was sent ends the sending. Throws
+   * ConnectionFailure, the signal's reason, or what the request's body threw; the signal counts until the answer's
+   * body has been read.
    */
   exchange(request: HttpRequest, signal: AbortSignal): Promise<HttpAnswer>;
   /** Ends idle connections. Exchanges that are under way go on. */
@@ -47,8 +64,11 @@ export interface HttpOptions {
   readonly idleTimeoutMs?: number;
 }
 
-/** `untrusted`: the other side's certificate is not accepted. It will not be later either, so that is never tried again. */
-type FailureKind = 'connect' | 'untrusted' | 'stalled' | 'broken';
+/**
+ * `untrusted`: the other side's certificate is not accepted. It will not be later either, so that is never tried again.
+ * `too-long`: the answer does not fit into what was given for it.
+ */
+type FailureKind = 'connect' | 'untrusted' | 'stalled' | 'broken' | 'too-long';
 
 /** The connection failed, or nothing moved on it for too long. Whether the request was carried out is unknown. */
 export class ConnectionFailure extends Error {
@@ -73,27 +93,21 @@ export function createHttpClient(options: HttpOptions = {}): HttpClient {
   async function exchange(request: HttpRequest, signal: AbortSignal): Promise<HttpAnswer> {
     throwIfStopped(signal);
     const url = new URL(request.url);
+    const { method, body } = request;
+    const headers = headersOf(request);
     const outgoing =
       url.protocol === 'https:'
-        ? httpsRequest(url, { method: request.method, headers: request.headers, agent: secureAgent })
-        : httpRequest(url, { method: request.method, headers: request.headers, agent });
+        ? httpsRequest(url, { method, headers, agent: secureAgent })
+        : httpRequest(url, { method, headers, agent });
     const watch = watchOver(outgoing, idleTimeoutMs, connectTimeoutMs, signal);
     const answered = new Promise<IncomingMessage>((resolve, reject) => {
       outgoing.once('response', resolve);
-      outgoing.once('close', () => reject(watch.failure() ?? broken(undefined)));
+      outgoing.once('close', () => reject(watch.failure()));
     });
-    // Both may fail at once; the answer's failure is the one that is reported.
-    const sent = sendBody(outgoing, request.body, () => watch.touch()).catch((error: unknown) =>
-      watch.fail(error),
-    );
-    try {
-      const incoming = await answered;
-      watch.touch();
-      return toAnswer(outgoing, incoming, watch);
-    } catch (error) {
-      await sent;
-      throw error;
-    }
+    sendBody(outgoing, body, watch).catch((error: unknown) => watch.fail(error));
+    const incoming = await answered;
+    watch.touch();
+    return toAnswer(outgoing, incoming, watch);
   }
 
   return {
@@ -115,11 +129,29 @@ export function askedDelayMs(headers: Readonly<Record<string, string>>): number 
   return Number.isFinite(ms) && ms > 0 ? ms : undefined;
 }
 
+/** The caller's headers, and the length of a body that is whole. */
+function headersOf({ headers = {}, body }: HttpRequest): Record<string, string> {
+  const announced = Object.entries(headers).find(([name]) => name.toLowerCase() === 'content-length')?.[1];
+  if (body === undefined) return { ...headers };
+  if (body instanceof Uint8Array) {
+    if (announced === undefined) return { ...headers, 'content-length': String(body.length) };
+    if (announced !== String(body.length)) throw notAsAnnounced(body.length, announced);
+  } else if (announced === undefined) {
+    throw new BackupError('INTERNAL', 'send a request: its body comes in pieces and its length is not told');
+  }
+  return { ...headers };
+}
+
 /** Follows one exchange: remembers the first failure, and ends the exchange when it stalls or is called off. */
 interface Watch {
+  /** Something moved. */
   touch(): void;
+  /** From now until the next touch it is not the other side that is waited for. */
+  hold(): void;
   fail(error: unknown): void;
-  failure(): Error | undefined;
+  /** Why the exchange ended; when nobody said why, the connection did. */
+  failure(): unknown;
+  hasFailed(): boolean;
   end(): void;
 }
 
@@ -129,18 +161,19 @@ function watchOver(
   connectTimeoutMs: number,
   signal: AbortSignal,
 ): Watch {
-  let failed: Error | undefined;
+  let failed: { readonly error: unknown } | undefined;
   let ended = false;
+  let held = false;
   const fail = (error: unknown): void => {
-    if (!ended) failed ??= error instanceof Error ? error : broken(error);
+    if (!ended) failed ??= { error };
     end();
     outgoing.destroy();
   };
   const onAbort = (): void => fail(stopReason(signal));
-  const idle = setTimeout(
-    () => fail(new ConnectionFailure('stalled', `nothing moved for ${idleTimeoutMs} ms`)),
-    idleTimeoutMs,
-  );
+  const idle = setTimeout(() => {
+    if (held) idle.refresh();
+    else fail(new ConnectionFailure('stalled', `nothing moved for ${idleTimeoutMs} ms`));
+  }, idleTimeoutMs);
   const connecting = setTimeout(
     () => fail(new ConnectionFailure('connect', `no connection within ${connectTimeoutMs} ms`)),
     connectTimeoutMs,
@@ -165,61 +198,100 @@ function watchOver(
     if (!socket.connecting) onConnected();
     else socket.once('encrypted' in socket ? 'secureConnect' : 'connect', onConnected);
   });
-  return { touch: () => void (ended || idle.refresh()), fail, failure: () => failed, end };
+  return {
+    touch: () => {
+      held = false;
+      if (!ended) idle.refresh();
+    },
+    hold: () => (held = true),
+    fail,
+    failure: () => (failed === undefined ? broken(undefined) : failed.error),
+    hasFailed: () => failed !== undefined,
+    end,
+  };
 }
 
 /** Small enough that each piece that leaves proves that the connection moves, large enough to cost nothing. */
 const PIECE_BYTES = 512 * 1024;
 
-async function sendBody(
-  outgoing: ClientRequest,
-  body: HttpRequest['body'],
-  touch: () => void,
-): Promise<void> {
+async function sendBody(outgoing: ClientRequest, body: HttpRequest['body'], watch: Watch): Promise<void> {
   if (body === undefined) return void outgoing.end();
   if (body instanceof Uint8Array && body.length <= PIECE_BYTES) return void outgoing.end(body);
-  let answered = false;
-  outgoing.once('response', () => (answered = true));
-  for await (const chunk of body instanceof Uint8Array ? [body] : body) {
-    for (let at = 0; at < chunk.length; at += PIECE_BYTES) {
-      // An answer before the body's end is a refusal: the rest is not wanted.
-      if (outgoing.destroyed || answered) return;
-      if (!outgoing.write(chunk.subarray(at, at + PIECE_BYTES))) await drained(outgoing);
-      touch();
+  // An answer before the body's end is a refusal: the rest is not wanted.
+  const unwanted = new Promise<undefined>((resolve) => {
+    for (const event of ['response', 'close']) outgoing.once(event, () => resolve(undefined));
+  });
+  const announced = Number(outgoing.getHeader('content-length'));
+  const pieces = body instanceof Uint8Array ? [body].values() : body[Symbol.asyncIterator]();
+  let bytes = 0;
+  for (;;) {
+    watch.hold();
+    const next = await Promise.race([pieces.next(), unwanted]);
+    if (next === undefined) return letGo(pieces);
+    watch.touch();
+    if (next.done === true) break;
+    bytes += next.value.length;
+    if (bytes > announced) {
+      letGo(pieces);
+      throw notAsAnnounced(bytes, announced);
+    }
+    for (let at = 0; at < next.value.length; at += PIECE_BYTES) {
+      const left = write(outgoing, next.value.subarray(at, at + PIECE_BYTES));
+      if ((await Promise.race([left, unwanted])) === undefined) return letGo(pieces);
+      watch.touch();
     }
   }
+  if (bytes < announced) throw notAsAnnounced(bytes, announced);
   outgoing.end();
 }
 
-async function drained(outgoing: ClientRequest): Promise<void> {
-  await new Promise<void>((resolve) => {
-    const done = (): void => {
-      for (const event of ['drain', 'close', 'response']) outgoing.removeListener(event, done);
-      resolve();
-    };
-    for (const event of ['drain', 'close', 'response']) outgoing.once(event, done);
-  });
+async function write(outgoing: ClientRequest, piece: Uint8Array): Promise<'written'> {
+  return new Promise((resolve) => outgoing.write(piece, () => resolve('written')));
+}
+
+/** Says that no more is wanted. A body that is still waiting for its next piece learns it then, and is not waited for. */
+function letGo(pieces: Iterator<Uint8Array> | AsyncIterator<Uint8Array>): void {
+  void (async () => pieces.return?.())().catch(() => undefined);
+}
+
+function notAsAnnounced(bytes: number, announced: string | number): BackupError {
+  return new BackupError(
+    'INTERNAL',
+    `send a request: its body has ${bytes} bytes, and ${announced} were announced`,
+  );
 }
 
 function toAnswer(outgoing: ClientRequest, incoming: IncomingMessage, watch: Watch): HttpAnswer {
   // Without a listener, a connection that breaks between the head and `receive` would end the process.
   incoming.on('error', (error) => watch.fail(broken(error)));
 
-  async function receive(sink: (piece: Buffer) => void): Promise<void> {
+  let isTaken = false;
+
+  async function receive(sink: (piece: Buffer) => void | Promise<void>): Promise<void> {
+    if (isTaken) throw new BackupError('INTERNAL', 'read an answer: it was read before');
+    isTaken = true;
     await new Promise<void>((resolve, reject) => {
-      const stop = (): void => reject(watch.failure() ?? broken(undefined));
+      const stop = (): void => reject(watch.failure());
       if (incoming.destroyed) return stop();
       incoming.once('end', () => {
         // The sink may have refused the last piece.
-        if (watch.failure() !== undefined) return stop();
+        if (watch.hasFailed()) return stop();
         watch.end();
         resolve();
       });
       incoming.once('close', stop);
+      const goOn = (): void => {
+        watch.touch();
+        incoming.resume();
+      };
       incoming.on('data', (piece: Buffer) => {
         watch.touch();
         try {
-          sink(piece);
+          const busy = sink(piece);
+          if (busy === undefined) return;
+          incoming.pause();
+          watch.hold();
+          busy.then(goOn, (error: unknown) => watch.fail(error));
         } catch (error) {
           watch.fail(error);
         }
@@ -227,6 +299,20 @@ function toAnswer(outgoing: ClientRequest, incoming: IncomingMessage, watch: Wat
     });
     // A connection whose request was not sent to its end cannot be used again.
     if (!outgoing.writableFinished) outgoing.destroy();
+  }
+
+  async function fill(
+    into: Uint8Array,
+    onFilled?: (filled: number) => void | Promise<void>,
+  ): Promise<number> {
+    let filled = 0;
+    await receive((piece) => {
+      if (piece.length > into.length - filled) throw tooLong(into.length);
+      into.set(piece, filled);
+      filled += piece.length;
+      return onFilled?.(filled);
+    });
+    return filled;
   }
 
   function discard(): void {
@@ -238,7 +324,21 @@ function toAnswer(outgoing: ClientRequest, incoming: IncomingMessage, watch: Wat
   for (const [name, value] of Object.entries(incoming.headers)) {
     headers[name] = Array.isArray(value) ? value.join(', ') : (value ?? '');
   }
-  return { status: incoming.statusCode ?? 0, headers, receive, discard };
+  return {
+    status: incoming.statusCode ?? 0,
+    headers,
+    receive: async (sink) =>
+      receive((piece) => {
+        // Whatever it returns: only `fill` waits.
+        sink(piece);
+      }),
+    fill,
+    discard,
+  };
+}
+
+function tooLong(bytes: number): ConnectionFailure {
+  return new ConnectionFailure('too-long', `the answer is longer than ${bytes} bytes`);
 }
 
 /** https://nodejs.org/docs/latest-v20.x/api/tls.html#x509-certificate-error-codes */
