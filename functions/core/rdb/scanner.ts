@@ -16,8 +16,22 @@ export interface RdbScanner {
   write(chunk: Uint8Array): void;
   /** True as soon as the verdict cannot become `sound` or `unverifiable` any more. */
   hasFailed(): boolean;
-  /** Ends the input. Safe to call twice; the second call returns the same report. */
-  end(): RdbReport;
+  /**
+   * Ends the input. Safe to call twice; the second call returns the same report.
+   * @param residue CRC-64/Jones from zero over the whole file with its trailer, for a scanner with a given checksum
+   */
+  end(residue?: bigint): RdbReport;
+  /**
+   * The newest point between two keys that was passed, and everything that is known up to there. Undefined before
+   * there is one, and after a problem.
+   */
+  checkpoint(): ScannerCheckpoint | undefined;
+}
+
+/** A scanner made from it is written the bytes from `offset` on, and ends in the report of one that saw them all. */
+export interface ScannerCheckpoint {
+  readonly offset: number;
+  readonly state: Buffer;
 }
 
 export interface RdbScannerOptions {
@@ -30,6 +44,8 @@ export interface RdbScannerOptions {
   readonly contents?: RdbContents;
   /** Largest compact value that is held in memory to be looked into, and largest key at all. Default 32 MiB. */
   readonly heldBytesMax?: number;
+  /** `given`: the caller computes the file's checksum and gives it to `end`. */
+  readonly checksum?: 'computed' | 'given';
 }
 
 export function createRdbScanner(options: RdbScannerOptions = {}): RdbScanner {
@@ -52,7 +68,7 @@ export function createRdbScanner(options: RdbScannerOptions = {}): RdbScanner {
   function write(chunk: Uint8Array): void {
     bytes += chunk.length;
     if (wanted === 0 || chunk.length === 0) return;
-    crc.update(chunk);
+    if (options.checksum !== 'given') crc.update(chunk);
     input.supply(chunk);
     try {
       while (wanted > 0 && input.reach(wanted)) wanted = parse.next().value ?? 0;
@@ -72,13 +88,13 @@ export function createRdbScanner(options: RdbScannerOptions = {}): RdbScanner {
     return failure !== undefined || file.complaint !== undefined || (wanted === 0 && bytes > input.offset());
   }
 
-  function end(): RdbReport {
-    report ??= conclude();
+  function end(residue?: bigint): RdbReport {
+    report ??= conclude(options.checksum === 'given' ? residue : crc.value());
     return report;
   }
 
-  function conclude(): RdbReport {
-    const { verdict, problem } = file.complaint ?? failure ?? judge();
+  function conclude(residue: bigint | undefined): RdbReport {
+    const { verdict, problem } = file.complaint ?? failure ?? judge(residue);
     const hasChecksum =
       wanted === 0 && failure === undefined && file.checksum !== undefined && file.checksum !== 0n;
     return {
@@ -92,7 +108,7 @@ export function createRdbScanner(options: RdbScannerOptions = {}): RdbScanner {
   }
 
   /** The verdict on a file in which nothing was found wrong on the way. */
-  function judge(): { verdict: Verdict; problem?: Problem } {
+  function judge(residue: bigint | undefined): { verdict: Verdict; problem?: Problem } {
     if (wanted > 0)
       return { verdict: 'truncated', problem: file.problem(`the file ends after ${bytes} bytes`) };
     const after = bytes - input.offset();
@@ -103,12 +119,12 @@ export function createRdbScanner(options: RdbScannerOptions = {}): RdbScanner {
     if (file.facts.version < FIRST_VERSION_WITH_CHECKSUM || file.checksum === 0n)
       return { verdict: 'unverifiable' };
     // The checksum of everything with the checksum itself at its end is zero.
-    if (crc.value() !== 0n)
+    if (residue !== 0n)
       return { verdict: 'corrupt', problem: file.problem('it is not the checksum of this file') };
     return { verdict: 'sound' };
   }
 
-  return { write, hasFailed, end };
+  return { write, hasFailed, end, checkpoint: () => undefined };
 }
 
 function nextOf(contents: RdbContents | undefined): { next?: RdbContents } {
