@@ -62,6 +62,8 @@ export interface HttpOptions {
   readonly connectTimeoutMs?: number;
   /** Longest silence in either direction. */
   readonly idleTimeoutMs?: number;
+  /** Certificates (PEM) that are trusted, instead of the platform's own list: for a private endpoint. */
+  readonly ca?: string;
 }
 
 /**
@@ -83,28 +85,34 @@ export class ConnectionFailure extends Error {
 export const CONNECT_TIMEOUT_MS = 10_000;
 export const IDLE_TIMEOUT_MS = 30_000;
 /** Servers drop idle connections after a minute or so; ours go first, so that they rarely die in use. */
-const KEEP_ALIVE_MS = 15_000;
+export const KEEP_ALIVE_MS = 15_000;
+
+/** The longest head of an answer. */
+export const MAX_HEAD_BYTES = 64 * 1024;
 
 export function createHttpClient(options: HttpOptions = {}): HttpClient {
-  const { connectTimeoutMs = CONNECT_TIMEOUT_MS, idleTimeoutMs = IDLE_TIMEOUT_MS } = options;
-  const agent = new Agent({ keepAlive: true, scheduling: 'lifo', timeout: KEEP_ALIVE_MS });
-  const secureAgent = new SecureAgent({ keepAlive: true, scheduling: 'lifo', timeout: KEEP_ALIVE_MS });
+  const { connectTimeoutMs = CONNECT_TIMEOUT_MS, idleTimeoutMs = IDLE_TIMEOUT_MS, ca } = options;
+  const keeping = { keepAlive: true, scheduling: 'lifo', timeout: KEEP_ALIVE_MS } as const;
+  const agent = new Agent(keeping);
+  const secureAgent = new SecureAgent({ ...keeping, ...(ca === undefined ? {} : { ca }) });
 
   async function exchange(request: HttpRequest, signal: AbortSignal): Promise<HttpAnswer> {
     throwIfStopped(signal);
+    const headers = sendableHeaders(request);
     const url = new URL(request.url);
     const { method, body } = request;
-    const headers = headersOf(request);
+    const wanted = { method, headers, maxHeaderSize: MAX_HEAD_BYTES };
     const outgoing =
       url.protocol === 'https:'
-        ? httpsRequest(url, { method, headers, agent: secureAgent })
-        : httpRequest(url, { method, headers, agent });
-    const watch = watchOver(outgoing, idleTimeoutMs, connectTimeoutMs, signal);
+        ? httpsRequest(url, { ...wanted, agent: secureAgent })
+        : httpRequest(url, { ...wanted, agent });
+    const watch = createWatch(idleTimeoutMs, signal, () => outgoing.destroy());
+    watchConnecting(outgoing, connectTimeoutMs, watch);
     const answered = new Promise<IncomingMessage>((resolve, reject) => {
       outgoing.once('response', resolve);
       outgoing.once('close', () => reject(watch.failure()));
     });
-    sendBody(outgoing, body, watch).catch((error: unknown) => watch.fail(error));
+    send(outgoing, body, watch).catch((error: unknown) => watch.fail(error));
     const incoming = await answered;
     watch.touch();
     return toAnswer(outgoing, incoming, watch);
@@ -113,8 +121,10 @@ export function createHttpClient(options: HttpOptions = {}): HttpClient {
   return {
     exchange,
     close: () => {
-      agent.destroy();
-      secureAgent.destroy();
+      for (const each of [agent, secureAgent]) {
+        each.maxFreeSockets = 0;
+        for (const socket of Object.values(each.freeSockets).flat()) socket?.destroy();
+      }
     },
   };
 }
@@ -129,75 +139,73 @@ export function askedDelayMs(headers: Readonly<Record<string, string>>): number 
   return Number.isFinite(ms) && ms > 0 ? ms : undefined;
 }
 
-/** The caller's headers, and the length of a body that is whole. */
-function headersOf({ headers = {}, body }: HttpRequest): Record<string, string> {
-  const announced = Object.entries(headers).find(([name]) => name.toLowerCase() === 'content-length')?.[1];
-  if (body === undefined) return { ...headers };
-  if (body instanceof Uint8Array) {
-    if (announced === undefined) return { ...headers, 'content-length': String(body.length) };
-    if (announced !== String(body.length)) throw notAsAnnounced(body.length, announced);
-  } else if (announced === undefined) {
-    throw new BackupError('INTERNAL', 'send a request: its body comes in pieces and its length is not told');
+const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+const FIELD_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
+
+/**
+ * The caller's headers, and the length of a body that is whole.
+ *
+ * @throws BackupError (INTERNAL) when something in the request would be read as more than it is, or when the length
+ *   of its body is not told or is told wrongly
+ */
+export function sendableHeaders({ method, url, headers = {}, body }: HttpRequest): Record<string, string> {
+  const refuse = (what: string): BackupError => new BackupError('INTERNAL', `send a request: ${what}`);
+  if (!TOKEN.test(method)) throw refuse('its method is none');
+  if (/\p{Cc}/u.test(url)) throw refuse('its URL holds a control character');
+  let announced: string | undefined;
+  for (const [name, value] of Object.entries(headers)) {
+    if (!TOKEN.test(name)) throw refuse('the name of a header holds a character that none may hold');
+    if (!FIELD_VALUE.test(value)) throw refuse(`the header ${name} holds a character that none may hold`);
+    if (name.toLowerCase() === 'content-length') announced = value;
   }
+  if (body === undefined) return { ...headers };
+  if (!(body instanceof Uint8Array)) {
+    if (announced === undefined) throw refuse('its body comes in pieces, and its length is not told');
+    return { ...headers };
+  }
+  if (announced === undefined) return { ...headers, 'content-length': String(body.length) };
+  if (announced !== String(body.length)) throw notAsAnnounced(body.length, announced);
   return { ...headers };
 }
 
 /** Follows one exchange: remembers the first failure, and ends the exchange when it stalls or is called off. */
-interface Watch {
+export interface Watch {
   /** Something moved. */
   touch(): void;
   /** From now until the next touch it is not the other side that is waited for. */
   hold(): void;
+  /** Ends the exchange. Only the first failure counts, and none after the end. */
   fail(error: unknown): void;
+  hasFailed(): boolean;
   /** Why the exchange ended; when nobody said why, the connection did. */
   failure(): unknown;
-  hasFailed(): boolean;
   end(): void;
 }
 
-function watchOver(
-  outgoing: ClientRequest,
-  idleTimeoutMs: number,
-  connectTimeoutMs: number,
-  signal: AbortSignal,
-): Watch {
+/** `stop` is called once, when the exchange has failed. */
+export function createWatch(idleTimeoutMs: number, signal: AbortSignal, stop: () => void): Watch {
   let failed: { readonly error: unknown } | undefined;
   let ended = false;
   let held = false;
   const fail = (error: unknown): void => {
-    if (!ended) failed ??= { error };
+    if (ended) return;
+    failed = { error };
     end();
-    outgoing.destroy();
+    stop();
   };
   const onAbort = (): void => fail(stopReason(signal));
   const idle = setTimeout(() => {
     if (held) idle.refresh();
     else fail(new ConnectionFailure('stalled', `nothing moved for ${idleTimeoutMs} ms`));
   }, idleTimeoutMs);
-  const connecting = setTimeout(
-    () => fail(new ConnectionFailure('connect', `no connection within ${connectTimeoutMs} ms`)),
-    connectTimeoutMs,
-  );
   const end = (): void => {
     ended = true;
     clearTimeout(idle);
-    clearTimeout(connecting);
     signal.removeEventListener('abort', onAbort);
   };
   // Every lane listens to the same signal; that is no leak.
   setMaxListeners(0, signal);
   signal.addEventListener('abort', onAbort);
-
-  let connected = false;
-  outgoing.on('error', (error) => fail(connected ? broken(error) : notConnected(error)));
-  outgoing.once('socket', (socket) => {
-    const onConnected = (): void => {
-      connected = true;
-      clearTimeout(connecting);
-    };
-    if (!socket.connecting) onConnected();
-    else socket.once('encrypted' in socket ? 'secureConnect' : 'connect', onConnected);
-  });
   return {
     touch: () => {
       held = false;
@@ -205,48 +213,91 @@ function watchOver(
     },
     hold: () => (held = true),
     fail,
-    failure: () => (failed === undefined ? broken(undefined) : failed.error),
     hasFailed: () => failed !== undefined,
+    failure: () => (failed === undefined ? broken(undefined) : failed.error),
     end,
   };
+}
+
+function watchConnecting(outgoing: ClientRequest, connectTimeoutMs: number, watch: Watch): void {
+  let isConnected = false;
+  const connecting = setTimeout(() => watch.fail(connectedTooLate(connectTimeoutMs)), connectTimeoutMs);
+  outgoing.once('close', () => clearTimeout(connecting));
+  outgoing.on('error', (error) => watch.fail(isConnected ? broken(error) : notConnected(error)));
+  outgoing.once('socket', (socket) => {
+    const onConnected = (): void => {
+      isConnected = true;
+      clearTimeout(connecting);
+    };
+    if (!socket.connecting) onConnected();
+    else socket.once('encrypted' in socket ? 'secureConnect' : 'connect', onConnected);
+  });
 }
 
 /** Small enough that each piece that leaves proves that the connection moves, large enough to cost nothing. */
 const PIECE_BYTES = 512 * 1024;
 
-async function sendBody(outgoing: ClientRequest, body: HttpRequest['body'], watch: Watch): Promise<void> {
+async function send(outgoing: ClientRequest, body: HttpRequest['body'], watch: Watch): Promise<void> {
   if (body === undefined) return void outgoing.end();
   if (body instanceof Uint8Array && body.length <= PIECE_BYTES) return void outgoing.end(body);
-  // An answer before the body's end is a refusal: the rest is not wanted.
-  const unwanted = new Promise<undefined>((resolve) => {
-    for (const event of ['response', 'close']) outgoing.once(event, () => resolve(undefined));
-  });
-  const announced = Number(outgoing.getHeader('content-length'));
+  const outlet: Outlet = {
+    write: (piece, written) => void outgoing.write(piece, written),
+    end: () => void outgoing.end(),
+    unwanted: new Promise<undefined>((resolve) => {
+      for (const event of ['response', 'close']) outgoing.once(event, () => resolve(undefined));
+    }),
+  };
+  await sendBody(body, Number(outgoing.getHeader('content-length')), outlet, watch);
+}
+
+/** Where the bytes of a request go. */
+export interface Outlet {
+  /** Says when the piece has left, or that it could not. */
+  write(piece: Uint8Array, written: (error?: Error | null) => void): void;
+  /** All of the body has left. */
+  end(): void;
+  /** Resolves when no more is wanted: an answer came before the body's end, which is a refusal, or nobody is there. */
+  readonly unwanted: Promise<undefined>;
+}
+
+/** Throws what the body throws, and BackupError (INTERNAL) when it is not as long as announced. */
+export async function sendBody(
+  body: Uint8Array | AsyncIterable<Uint8Array>,
+  announced: number,
+  outlet: Outlet,
+  watch: Watch,
+): Promise<void> {
   const pieces = body instanceof Uint8Array ? [body].values() : body[Symbol.asyncIterator]();
-  let bytes = 0;
-  for (;;) {
-    watch.hold();
-    const next = await Promise.race([pieces.next(), unwanted]);
+  for (let bytes = 0; ;) {
+    if (bytes === announced) outlet.end();
+    else watch.hold();
+    const next = await Promise.race([pieces.next(), outlet.unwanted]);
     if (next === undefined) return letGo(pieces);
-    watch.touch();
-    if (next.done === true) break;
+    if (bytes < announced) watch.touch();
+    if (next.done === true) {
+      if (bytes < announced) throw notAsAnnounced(bytes, announced);
+      return;
+    }
     bytes += next.value.length;
     if (bytes > announced) {
       letGo(pieces);
       throw notAsAnnounced(bytes, announced);
     }
     for (let at = 0; at < next.value.length; at += PIECE_BYTES) {
-      const left = write(outgoing, next.value.subarray(at, at + PIECE_BYTES));
-      if ((await Promise.race([left, unwanted])) === undefined) return letGo(pieces);
+      const left = written(outlet, next.value.subarray(at, at + PIECE_BYTES));
+      if ((await Promise.race([left, outlet.unwanted])) === undefined) return letGo(pieces);
       watch.touch();
     }
   }
-  if (bytes < announced) throw notAsAnnounced(bytes, announced);
-  outgoing.end();
 }
 
-async function write(outgoing: ClientRequest, piece: Uint8Array): Promise<'written'> {
-  return new Promise((resolve) => outgoing.write(piece, () => resolve('written')));
+/** A piece that could not leave is left to the end of the exchange, which comes with the reason. */
+async function written(outlet: Outlet, piece: Uint8Array): Promise<'written'> {
+  return new Promise((resolve) => {
+    outlet.write(piece, (error) => {
+      if (error === undefined || error === null) resolve('written');
+    });
+  });
 }
 
 /** Says that no more is wanted. A body that is still waiting for its next piece learns it then, and is not waited for. */
@@ -337,7 +388,11 @@ function toAnswer(outgoing: ClientRequest, incoming: IncomingMessage, watch: Wat
   };
 }
 
-function tooLong(bytes: number): ConnectionFailure {
+export function connectedTooLate(connectTimeoutMs: number): ConnectionFailure {
+  return new ConnectionFailure('connect', `no connection within ${connectTimeoutMs} ms`);
+}
+
+export function tooLong(bytes: number): ConnectionFailure {
   return new ConnectionFailure('too-long', `the answer is longer than ${bytes} bytes`);
 }
 
@@ -345,14 +400,14 @@ function tooLong(bytes: number): ConnectionFailure {
 const CERTIFICATE_ERRORS =
   /^(ERR_TLS_CERT|CERT_|UNABLE_TO_(GET|VERIFY|DECRYPT)|DEPTH_ZERO_|SELF_SIGNED_|HOSTNAME_MISMATCH|INVALID_CA)/;
 
-function notConnected(error: Error): ConnectionFailure {
+export function notConnected(error: Error): ConnectionFailure {
   const reason = reasonOf(error);
   return CERTIFICATE_ERRORS.test(reason)
     ? new ConnectionFailure('untrusted', `the certificate is not accepted (${reason})`, error)
     : new ConnectionFailure('connect', reason, error);
 }
 
-function broken(error: unknown): ConnectionFailure {
+export function broken(error: unknown): ConnectionFailure {
   return new ConnectionFailure(
     'broken',
     `the connection broke${error === undefined ? '' : ` (${reasonOf(error)})`}`,
