@@ -1,14 +1,20 @@
+import { createXXHash64, type IHasher } from 'hash-wasm';
 import type { RdbContents } from '../../functions/core/rdb/digest.ts';
 import { LOGICAL_TYPES, mergeSummaries } from '../../functions/core/rdb/digest.ts';
 import { bytesOf } from '../../functions/core/rdb/input.ts';
 import { fileOf, fixtureNames, readFixture, readTruth, scan, FIXTURES } from './corpus.ts';
 
+let xxh64: IHasher;
+beforeAll(async () => {
+  xxh64 = await createXXHash64();
+});
+
 describe('the reference implementation of the hash', () => {
-  test('gives the verification value that SMHasher publishes for MurmurHash3_x86_128', () => {
+  test('gives the verification value that SMHasher publishes for MurmurHash3_x64_128', () => {
     const hashes: Buffer[] = [];
     const key = Buffer.from(Array.from({ length: 256 }, (_, index) => index));
     for (let length = 0; length < 256; length++) hashes.push(murmur(key.subarray(0, length), 256 - length));
-    expect(murmur(Buffer.concat(hashes), 0).readUInt32LE(0)).toBe(0xb3ec_e62a);
+    expect(murmur(Buffer.concat(hashes), 0).readUInt32LE(0)).toBe(0x6384_ba69);
   });
 });
 
@@ -43,6 +49,20 @@ test('the digest does not depend on the order of keys', () => {
     scan(fileOf('REDIS0009', b, a)).fingerprint.digest,
   );
 });
+
+test.each([0, 1, 15, 16, 1007, 1015, 1016, 1017, 1023, 1024, 1025, 1055, 1056, 70_000, 70_031])(
+  'a value of %i bytes enters the digest as it is defined, in whatever pieces it is read',
+  (length) => {
+    const size = Buffer.alloc(5, 0x80);
+    size.writeUInt32BE(length, 1);
+    const value = Buffer.from(Array.from({ length }, (_, index) => (index * index) >> 3));
+    const file = fileOf('REDIS0009', [0, 1, 0x6b], size, value);
+    const { contents, digest } = byDefinition();
+    const { fingerprint } = scan(file, file.length, { contents });
+    expect(fingerprint.digest).toBe(digest());
+    for (const chunkBytes of [1, 33, 1009]) expect(scan(file, chunkBytes).fingerprint).toEqual(fingerprint);
+  },
+);
 
 const key = [1, 0x6b];
 const one = [1, 0x31];
@@ -124,10 +144,8 @@ function byDefinition(): { contents: RdbContents; digest: () => string } {
     beginKey(database, type, { bytes, start, end }, expires, low, high) {
       const code = LOGICAL_TYPES.indexOf(type) + (expires ? 256 : 0);
       elements = [];
-      ordered = [
-        textRow(bytesOf(bytes, start, end)),
-        words(database, code, expires ? low : 0, expires ? high : 0),
-      ];
+      ordered = [textRow(bytesOf(bytes, start, end), database)];
+      if (code !== 0) ordered.push(words(0, code, expires ? low : 0, expires ? high : 0));
     },
     beginElement() {
       element = [];
@@ -168,10 +186,13 @@ function byDefinition(): { contents: RdbContents; digest: () => string } {
   return { contents, digest: () => sum.toString(16).padStart(32, '0') };
 }
 
-function textRow(bytes: Uint8Array): Buffer {
-  const row = Buffer.alloc(Math.ceil((4 + bytes.length) / 16) * 16);
-  row.writeUInt32LE(bytes.length);
-  row.set(bytes, 4);
+function textRow(bytes: Uint8Array, word = 0): Buffer {
+  const isLong = bytes.length >= 1024;
+  const row = Buffer.alloc(isLong ? 16 : Math.ceil((8 + bytes.length) / 16) * 16);
+  row.writeUInt32LE(isLong ? bytes.length + 2 ** 31 : bytes.length);
+  row.writeUInt32LE(word, 4);
+  if (isLong) row.writeBigUInt64LE(BigInt(`0x${xxh64.init().update(bytes).digest()}`), 8);
+  else row.set(bytes, 8);
   return row;
 }
 
@@ -185,45 +206,44 @@ function asNumber(hash: Buffer): bigint {
   return hash.readBigUInt64LE(0) | (hash.readBigUInt64LE(8) << 64n);
 }
 
-/** MurmurHash3_x86_128 with any seed and any length, written for reading. */
+const TWO_64 = 2n ** 64n;
+
+/** MurmurHash3_x64_128 with any seed and any length, written for reading. */
 function murmur(bytes: Buffer, seed: number): Buffer {
-  const constants = [0x239b_961b, 0xab0e_9789, 0x38b3_4ae5, 0xa1e3_8b93];
-  const constant = (index: number): number => constants[index % 4] ?? 0;
-  const rotate = (value: number, by: number): number => (value << by) | (value >>> (32 - by));
-  const h = [seed, seed, seed, seed];
-  const lane = (index: number): number => h[index % 4] ?? 0;
-  const scramble = (word: number, index: number): number =>
-    Math.imul(rotate(Math.imul(word, constant(index)), 15 + index), constant(index + 1));
-  const turns = [19, 17, 15, 13];
-  const additions = [0x561c_cd1b, 0x0bca_a747, 0x96cd_1c35, 0x32ac_3b17];
+  const [c1, c2] = [0x87c3_7b91_1142_53d5n, 0x4cf5_ad43_2745_937fn];
+  const rotate = (value: bigint, by: bigint): bigint => ((value << by) | (value >> (64n - by))) % TWO_64;
+  const scrambleFirst = (word: bigint): bigint => (rotate((word * c1) % TWO_64, 31n) * c2) % TWO_64;
+  const scrambleSecond = (word: bigint): bigint => (rotate((word * c2) % TWO_64, 33n) * c1) % TWO_64;
+  let [h1, h2] = [BigInt(seed), BigInt(seed)];
 
   const whole = bytes.length - (bytes.length % 16);
   for (let at = 0; at < whole; at += 16) {
-    for (let index = 0; index < 4; index++) {
-      const mixed = lane(index) ^ scramble(bytes.readInt32LE(at + index * 4), index);
-      h[index] =
-        (Math.imul(rotate(mixed, turns[index] ?? 0) + lane(index + 1), 5) + (additions[index] ?? 0)) | 0;
-    }
+    h1 ^= scrambleFirst(bytes.readBigUInt64LE(at));
+    h1 = ((rotate(h1, 27n) + h2) * 5n + 0x52dc_e729n) % TWO_64;
+    h2 ^= scrambleSecond(bytes.readBigUInt64LE(at + 8));
+    h2 = ((rotate(h2, 31n) + h1) * 5n + 0x3849_5ab5n) % TWO_64;
   }
   const tail = Buffer.alloc(16);
   bytes.copy(tail, 0, whole);
-  for (let index = 0; index < 4; index++) {
-    if (bytes.length - whole > index * 4)
-      h[index] = lane(index) ^ scramble(tail.readInt32LE(index * 4), index);
-  }
+  h1 ^= scrambleFirst(tail.readBigUInt64LE(0));
+  h2 ^= scrambleSecond(tail.readBigUInt64LE(8));
 
-  const spread = (): void => {
-    h[0] = (lane(0) + lane(1) + lane(2) + lane(3)) | 0;
-    for (let index = 1; index < 4; index++) h[index] = (lane(index) + lane(0)) | 0;
+  const mixed = (lane: bigint): bigint => {
+    let k = lane;
+    k = ((k ^ (k >> 33n)) * 0xff51_afd7_ed55_8ccdn) % TWO_64;
+    k = ((k ^ (k >> 33n)) * 0xc4ce_b9fe_1a85_ec53n) % TWO_64;
+    return k ^ (k >> 33n);
   };
-  for (let index = 0; index < 4; index++) h[index] = lane(index) ^ bytes.length;
-  spread();
-  for (let index = 0; index < 4; index++) {
-    let value = lane(index);
-    value = Math.imul(value ^ (value >>> 16), 0x85eb_ca6b);
-    value = Math.imul(value ^ (value >>> 13), 0xc2b2_ae35);
-    h[index] = value ^ (value >>> 16);
-  }
-  spread();
-  return words(...h);
+  h1 ^= BigInt(bytes.length);
+  h2 ^= BigInt(bytes.length);
+  h1 = (h1 + h2) % TWO_64;
+  h2 = (h2 + h1) % TWO_64;
+  h1 = mixed(h1);
+  h2 = mixed(h2);
+  h1 = (h1 + h2) % TWO_64;
+  h2 = (h2 + h1) % TWO_64;
+  const hash = Buffer.alloc(16);
+  hash.writeBigUInt64LE(h1);
+  hash.writeBigUInt64LE(h2, 8);
+  return hash;
 }

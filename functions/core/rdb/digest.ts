@@ -2,19 +2,21 @@
  * What a data set holds, counted and digested: by the scanner from a file, or from a live server's answers. Both
  * say the same things in the same order, so equal contents give equal numbers whatever the encoding.
  *
- * **The digest, exactly.** H is MurmurHash3_x86_128 with seed 0. Everything that is hashed is a row of 16-byte
+ * **The digest, exactly.** H is MurmurHash3_x64_128 with seed 0. Everything that is hashed is a row of 16-byte
  * blocks, all numbers in it little-endian:
  *
- * - `text(t)`: the length of t modulo 2^32 in 4 bytes, the bytes of t, zeros up to a whole block;
+ * - `text(t, w)`: the length of t in 4 bytes, the word w in 4 bytes, the bytes of t, zeros up to a whole block. If t has
+ *   1024 bytes or more: its length modulo 2^31 plus 2^31, w, and the XXH64 of t with seed 0: one block;
+ * - `text(t)`: text(t, 0);
  * - `block(w, x, y, z)`: four 32-bit words;
  * - `id(i)`: a stream id, milliseconds and sequence as two 64-bit words, low half first: one block;
  * - `number(n)`: block(low half, high half, 0, 0).
  *
- * The digest is the sum modulo 2^128 of H over the row of each key, as 32 hexadecimal digits (of the four words that
- * H yields, the first is the lowest). The row of a key is `text(key)`, `block(database, type, expiry low, expiry high)`
- * and its ordered part; if it has elements without order, `block` of the sum modulo 2^128 of their H and
- * `number(how many)` follow. Type is 0 string, 1 list, 2 set, 3 zset, 4 hash, 5 stream, 6 module, plus 256 if the key
- * expires; the expiry is in milliseconds since 1970, 0 for none.
+ * The digest is the sum modulo 2^128 of H over the row of each key, as 32 hexadecimal digits (of the two words that
+ * H yields, the first is the lower). The row of a key is `text(key, database)`; then, unless it is a string that does not
+ * expire, `block(0, type, expiry low, expiry high)`; then its ordered part; and if it has elements without order,
+ * `block` of the sum modulo 2^128 of their H and `number(how many)`. Type is 0 string, 1 list, 2 set, 3 zset, 4 hash,
+ * 5 stream, 6 module, plus 256 if the key expires; the expiry is in milliseconds since 1970, 0 for none.
  *
  * | type | ordered part | elements, each hashed alone |
  * |---|---|---|
@@ -37,6 +39,7 @@
  * ever added; they count as id 0-0 and their length, which is what a server makes of them.
  */
 import { Hash128, Sum128 } from './hash128.ts';
+import { sharedLoops, type Loops } from '../wasm/loops.ts';
 import type { ContentSummary, DatabaseCount, LogicalType } from './report.ts';
 import type { TextSink } from './texts.ts';
 
@@ -76,6 +79,7 @@ export const LOGICAL_TYPES: readonly LogicalType[] = [
   'module',
 ];
 
+const STRING = 0;
 const HAS_EXPIRY = 256;
 const TWO_32 = 2 ** 32;
 
@@ -87,6 +91,8 @@ export interface ContentDigestOptions {
   readonly expiredBefore?: number;
   /** Hears everything as well. */
   readonly next?: RdbContents;
+  /** Texts that lie in their memory are hashed where they are. */
+  readonly loops?: Loops;
 }
 
 export class ContentDigest implements RdbContents {
@@ -95,18 +101,14 @@ export class ContentDigest implements RdbContents {
   private readonly expiredBefore: number;
   private readonly next: RdbContents | undefined;
 
-  private readonly ofKey = new Hash128();
-  /** After `beginKey`, and only until the next call, a hash of database and key. */
-  readonly keyIdentity = this.ofKey;
-  private readonly ofElement = new Hash128();
+  private readonly ofKey: Hash128;
+  private readonly ofElement: Hash128;
   /** Where the next words go: the key's row, or the current element's. */
-  private row = this.ofKey;
+  private row: Hash128;
   private readonly elements = new Sum128();
   private elementCount = 0;
   private droppedCount = 0;
   private isElementDropped = false;
-  /** How much of the current element was hashed when its identity was asked for. */
-  private finishedBytes = -1;
 
   private database = 0;
   private expires = false;
@@ -127,6 +129,10 @@ export class ContentDigest implements RdbContents {
   constructor(options: ContentDigestOptions = {}) {
     this.expiredBefore = options.expiredBefore ?? -Infinity;
     this.next = options.next;
+    const loops = options.loops ?? sharedLoops();
+    this.ofKey = new Hash128(loops);
+    this.ofElement = new Hash128(loops);
+    this.row = this.ofKey;
   }
 
   beginKey(
@@ -148,54 +154,22 @@ export class ContentDigest implements RdbContents {
     const { ofKey } = this;
     this.row = ofKey;
     ofKey.reset();
-    ofKey.text(key.bytes, key.start, key.end);
-    if (this.identifiesKeys) {
-      ofKey.finish();
-      ofKey.b ^= database;
+    ofKey.text(key.bytes, key.start, key.end, database);
+    if (this.identifiesKeys) ofKey.identify();
+    if (expires || this.type !== STRING) {
+      ofKey.block(0, expires ? this.type | HAS_EXPIRY : this.type, expires ? low : 0, expires ? high : 0);
     }
-    ofKey.block(
-      database,
-      expires ? this.type | HAS_EXPIRY : this.type,
-      expires ? low : 0,
-      expires ? high : 0,
-    );
     this.next?.beginKey(database, type, key, expires, low, high);
   }
 
-  /** Whether `stringKey` may be called: nobody else listens, and keys need not be told apart. */
-  takesStrings(): boolean {
-    return this.next === undefined && !this.identifiesKeys;
-  }
-
-  /** The same as `beginKey`, `text` and `endKey` for a key of type string. */
-  stringKey(
-    database: number,
-    key: DataView,
-    keyStart: number,
-    keyEnd: number,
-    expires: boolean,
-    low: number,
-    high: number,
-    value: Lent,
-  ): void {
-    if (expires && high * TWO_32 + (low >>> 0) < this.expiredBefore) return;
-    const { ofKey } = this;
-    ofKey.reset();
-    ofKey.text(key, keyStart, keyEnd);
-    ofKey.block(database, expires ? HAS_EXPIRY : 0, expires ? low : 0, expires ? high : 0);
-    ofKey.text(value.bytes, value.start, value.end);
-    ofKey.finish();
-    this.sum.add(ofKey);
-    this.database = database;
-    this.type = 0;
-    this.expires = expires;
-    this.count();
+  /** After `beginKey`, if `identifiesKeys`, and only until the next call: what tells database and key from all others. */
+  keyIdentity(): Hash128 {
+    return this.ofKey;
   }
 
   beginElement(): void {
     this.row = this.ofElement;
     this.row.reset();
-    this.finishedBytes = -1;
     this.isElementDropped = false;
     this.next?.beginElement();
   }
@@ -256,8 +230,7 @@ export class ContentDigest implements RdbContents {
     if (this.isElementDropped) {
       this.droppedCount++;
     } else {
-      // A member of a set is its own identity: then it is finished already.
-      if (this.ofElement.hashedBytes !== this.finishedBytes) this.ofElement.finish();
+      this.ofElement.finish();
       this.elements.add(this.ofElement);
       this.elementCount++;
     }
@@ -280,10 +253,9 @@ export class ContentDigest implements RdbContents {
     if (this.isKeyUnchecked) this.uncheckedKeys++;
   }
 
-  /** A hash of what was said so far of the current element: after its first text this tells members and fields apart. */
+  /** What was said so far of the current element: after its first text this tells members and fields apart. */
   elementIdentity(): Hash128 {
-    this.ofElement.finish();
-    this.finishedBytes = this.ofElement.hashedBytes;
+    this.ofElement.identify();
     return this.ofElement;
   }
 

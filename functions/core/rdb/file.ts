@@ -30,10 +30,6 @@ import { readValue, takeCompactValue } from './values.ts';
 
 /** Keys that are compared with each other; the ones after that are not. 8 MiB of memory. */
 const COMPARED_KEYS_MAX = 256 * 1024;
-/** Longest text with a length of one byte. */
-const SMALL_TEXT_BYTES_MAX = 63;
-/** A type, and two texts with their lengths. */
-const SMALL_STRING_KEY_BYTES_MAX = 1 + 2 * (1 + SMALL_TEXT_BYTES_MAX);
 const DATABASE_MAX = 2 ** 31 - 1;
 
 export class FileReader {
@@ -106,9 +102,8 @@ export class FileReader {
   }
 
   private *readBody(): Parse<void> {
-    const { input, keys, facts, digest } = this;
+    const { input, keys, facts } = this;
     for (;;) {
-      if (digest.takesStrings()) this.takeSmallStrings();
       input.begin('a type or opcode');
       if (input.lacks(1)) yield 1;
       const code = input.byte();
@@ -128,52 +123,6 @@ export class FileReader {
         yield* this.readValue(code);
       }
       this.endKey(type, start);
-    }
-  }
-
-  /**
-   * Takes string keys, one after the other, as long as they are small and whole before the reader. It does what
-   * `readBody` does for each key, in a loop without generators: files of small strings have nothing else, and are read
-   * twice as fast.
-   */
-  private takeSmallStrings(): void {
-    const { input, texts, digest, facts, database } = this;
-    const { view } = input;
-    const last = input.end - SMALL_STRING_KEY_BYTES_MAX;
-    while (input.position <= last) {
-      const at = input.position;
-      const code = view.getUint8(at);
-      if (code === OPCODE.expireMs) {
-        this.expires = true;
-        this.expiryLow = view.getInt32(at + 1, true);
-        this.expiryHigh = view.getInt32(at + 5, true);
-        input.position = at + 9;
-        continue;
-      }
-      const keyStart = at + 2;
-      const keyEnd = keyStart + view.getUint8(at + 1);
-      if (code !== TYPE.string || keyEnd - keyStart > SMALL_TEXT_BYTES_MAX) return;
-      const first = view.getUint8(keyEnd);
-      const isInteger = first >= 0xc0 && first <= 0xc2;
-      if (!isInteger && first > SMALL_TEXT_BYTES_MAX) return;
-      const valueBytes = isInteger ? 1 << (first - 0xc0) : first;
-      // What is among the biggest is left to the slow way, which keeps its name.
-      if (keyEnd + valueBytes - at > facts.biggestFrom) return;
-      input.position = keyEnd;
-      texts.take();
-      if (database === 0) facts.slots.addKey(view, keyStart, keyEnd);
-      digest.stringKey(
-        database,
-        view,
-        keyStart,
-        keyEnd,
-        this.expires,
-        this.expiryLow,
-        this.expiryHigh,
-        texts,
-      );
-      facts.addBytes('string', input.position - at - 1);
-      this.expires = false;
     }
   }
 
@@ -201,7 +150,7 @@ export class FileReader {
     this.isInKey = true;
     digest.beginKey(database, type, keys, this.expires, this.expiryLow, this.expiryHigh);
     if (!digest.identifiesKeys) return;
-    if (this.seenKeys.add(digest.keyIdentity)) this.complain('corrupt', 'the same key is there twice');
+    if (this.seenKeys.add(digest.keyIdentity())) this.complain('corrupt', 'the same key is there twice');
     digest.identifiesKeys = !this.seenKeys.isFull();
   }
 

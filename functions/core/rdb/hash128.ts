@@ -1,175 +1,179 @@
 /**
- * MurmurHash3_x86_128 with seed 0 over data that comes in blocks of sixteen bytes, and a sum of such hashes.
- *
- * Source: Austin Appleby's MurmurHash3.cpp (SMHasher); the test checks it against SMHasher's verification value.
+ * The hash of the digest: MurmurHash3_x64_128 with seed 0 over a row of blocks of sixteen bytes, and a sum of such
+ * hashes. What a row consists of is defined in digest.ts. The loops are WebAssembly; a row is collected here, and
+ * its state kept here, so that any number of rows can be open at once.
  */
+import { forEachPiece, sharedLoops, type Loops } from '../wasm/loops.ts';
+import { bytesOf } from './input.ts';
 
-// Kept at hand: inside a VM context, where tests run, a look-up of the global is slow.
-const { imul } = Math;
+const BLOCK_BYTES = 16;
+/** In front of a text in a row: its length, and a word of the caller's. */
+const TEXT_HEAD_BYTES = 8;
+/** From this length on, a text is represented by its own hash. */
+export const LONG_TEXT_BYTES = 1024;
+const IS_LONG = 2 ** 31;
+/** More than the longest text that is not long. */
+const ROW_BYTES = 2048;
 
-const C1 = 0x239b_961b;
-const C2 = 0xab0e_9789;
-const C3 = 0x38b3_4ae5;
-const C4 = 0xa1e3_8b93;
-
-/** Four lanes of 32 bits. `finish` leaves the hash in `a` to `d`; hashing can go on after it. */
+/** Four words of 32 bits. `finish` leaves the hash in `a` to `d`, lowest first; the row may go on after it. */
 export class Hash128 {
   a = 0;
   b = 0;
   c = 0;
   d = 0;
-  // Typed, because words in a typed array are read and written as they are; as fields they would be tagged each time.
+  /** Bytes of the row so far. */
+  rowBytes = 0;
+  private readonly loops: Loops;
+  /** What is not hashed yet. */
+  private readonly row = new Uint8Array(ROW_BYTES);
+  private readonly rowView = new DataView(this.row.buffer);
+  private pendingBytes = 0;
+  /** Of what is hashed. */
   private readonly lanes = new Int32Array(4);
-  /** Bytes so far, modulo 2^32, always a multiple of sixteen. */
-  hashedBytes = 0;
-  /** Of a text in pieces, what does not fill a block yet. */
-  private readonly rest = new Uint8Array(16);
-  private readonly restView = new DataView(this.rest.buffer);
-  private restBytes = 0;
+  /** Of a text in pieces. */
+  private textLength = 0;
+  private textTag = 0;
+  private textAt = 0;
+  private readonly longText: Uint8Array;
+
+  constructor(loops: Loops = sharedLoops()) {
+    this.loops = loops;
+    this.longText = new Uint8Array(loops.run.textStateBytes());
+  }
 
   reset(): void {
-    const { lanes } = this;
-    lanes[0] = 0;
-    lanes[1] = 0;
-    lanes[2] = 0;
-    lanes[3] = 0;
-    this.hashedBytes = 0;
+    this.lanes.fill(0);
+    this.pendingBytes = 0;
+    this.rowBytes = 0;
   }
 
   /** Sixteen bytes as four little-endian words. */
   block(word1: number, word2: number, word3: number, word4: number): void {
-    hashBlock(this.lanes, word1, word2, word3, word4);
-    this.hashedBytes = (this.hashedBytes + 16) | 0;
+    this.makeRoom(BLOCK_BYTES);
+    const { rowView, pendingBytes } = this;
+    rowView.setInt32(pendingBytes, word1, true);
+    rowView.setInt32(pendingBytes + 4, word2, true);
+    rowView.setInt32(pendingBytes + 8, word3, true);
+    rowView.setInt32(pendingBytes + 12, word4, true);
+    this.advance(BLOCK_BYTES);
   }
 
-  /** A text: its length in four bytes, its bytes, and zeros up to a whole block. */
-  text(bytes: DataView, start: number, end: number): void {
-    const { lanes } = this;
+  /** @param tag a word beside the length, in the same block */
+  text(bytes: DataView, start: number, end: number, tag = 0): void {
     const length = end - start;
-    if (length < 12) {
-      hashBlock(
-        lanes,
-        length,
-        wordOf(bytes, start, end),
-        length > 4 ? wordOf(bytes, start + 4, end) : 0,
-        length > 8 ? wordOf(bytes, start + 8, end) : 0,
-      );
-      this.hashedBytes = (this.hashedBytes + 16) | 0;
+    this.beginText(length, tag);
+    if (length < LONG_TEXT_BYTES && length > 0) {
+      const { row, textAt } = this;
+      for (let i = 0; i < length; i++) row[textAt + i] = bytes.getUint8(start + i);
+    } else {
+      this.piece(bytes, start, end);
+    }
+    this.endText();
+  }
+
+  beginText(length: number, tag = 0): void {
+    this.textLength = length;
+    this.textTag = tag;
+    if (length >= LONG_TEXT_BYTES) {
+      const { bytes, run } = this.loops;
+      run.textBegin();
+      this.longText.set(bytes.subarray(run.textState(), run.textState() + this.longText.length));
       return;
     }
-    hashBlock(
-      lanes,
-      length,
-      bytes.getInt32(start, true),
-      bytes.getInt32(start + 4, true),
-      bytes.getInt32(start + 8, true),
-    );
-    const at = this.wholeBlocks(bytes, start + 12, end);
-    if (at < end) {
-      hashBlock(
-        lanes,
-        wordOf(bytes, at, end),
-        at + 4 < end ? wordOf(bytes, at + 4, end) : 0,
-        at + 8 < end ? wordOf(bytes, at + 8, end) : 0,
-        at + 12 < end ? wordOf(bytes, at + 12, end) : 0,
-      );
-      this.hashedBytes = (this.hashedBytes + 16) | 0;
-    }
-    this.hashedBytes = (this.hashedBytes + 16) | 0;
-  }
-
-  beginText(length: number): void {
-    this.restView.setUint32(0, length % 2 ** 32, true);
-    this.restBytes = 4;
+    this.makeRoom(sizeInRow(length));
+    this.rowView.setInt32(this.pendingBytes, length, true);
+    this.rowView.setInt32(this.pendingBytes + 4, tag, true);
+    this.textAt = this.pendingBytes + TEXT_HEAD_BYTES;
   }
 
   piece(bytes: DataView, start: number, end: number): void {
-    let at = start;
-    if (this.restBytes > 0) {
-      while (this.restBytes < 16 && at < end) this.rest[this.restBytes++] = bytes.getUint8(at++);
-      if (this.restBytes < 16) return;
-      this.flush();
+    const piece = bytesOf(bytes, start, end);
+    if (this.textLength < LONG_TEXT_BYTES) {
+      this.row.set(piece, this.textAt);
+      this.textAt += piece.length;
+      return;
     }
-    at = this.wholeBlocks(bytes, at, end);
-    while (at < end) this.rest[this.restBytes++] = bytes.getUint8(at++);
+    const { loops, longText } = this;
+    loops.bytes.set(longText, loops.run.textState());
+    forEachPiece(loops, piece, loops.run.textPiece);
+    longText.set(loops.bytes.subarray(loops.run.textState(), loops.run.textState() + longText.length));
   }
 
   endText(): void {
-    if (this.restBytes === 0) return;
-    this.rest.fill(0, this.restBytes);
-    this.flush();
+    const { textLength, loops, longText } = this;
+    if (textLength < LONG_TEXT_BYTES) {
+      const end = this.pendingBytes + sizeInRow(textLength);
+      this.row.fill(0, this.pendingBytes + TEXT_HEAD_BYTES + textLength, end);
+      this.advance(sizeInRow(textLength));
+      return;
+    }
+    loops.bytes.set(longText, loops.run.textState());
+    const hash = loops.run.textEnd();
+    this.block(
+      (textLength % IS_LONG) + IS_LONG,
+      this.textTag,
+      Number(BigInt.asIntN(32, hash)),
+      Number(BigInt.asIntN(32, hash >> 32n)),
+    );
   }
 
   finish(): void {
-    const { hashedBytes: count, lanes } = this;
-    let h1 = (lanes[0] as number) ^ count;
-    let h2 = (lanes[1] as number) ^ count;
-    let h3 = (lanes[2] as number) ^ count;
-    let h4 = (lanes[3] as number) ^ count;
-    h1 = (h1 + h2 + h3 + h4) | 0;
-    h2 = mixed((h2 + h1) | 0);
-    h3 = mixed((h3 + h1) | 0);
-    h4 = mixed((h4 + h1) | 0);
-    h1 = mixed(h1);
-    h1 = (h1 + h2 + h3 + h4) | 0;
-    this.a = h1;
-    this.b = (h2 + h1) | 0;
-    this.c = (h3 + h1) | 0;
-    this.d = (h4 + h1) | 0;
+    this.putIn();
+    const { loops, rowBytes } = this;
+    loops.run.hashFinish(rowBytes);
+    this.takeFrom(loops.run.hashResult());
   }
 
-  /** Hashes as many whole blocks as there are and returns where the rest starts. */
-  private wholeBlocks(bytes: DataView, start: number, end: number): number {
+  /**
+   * Leaves in `a` to `d` what tells this row, as far as it goes, from every other of the same length; it is not evenly
+   * spread, as a hash would be.
+   */
+  identify(): void {
+    this.putIn();
     const { lanes } = this;
-    let at = start;
-    for (; at + 16 <= end; at += 16) {
-      hashBlock(
-        lanes,
-        bytes.getInt32(at, true),
-        bytes.getInt32(at + 4, true),
-        bytes.getInt32(at + 8, true),
-        bytes.getInt32(at + 12, true),
-      );
-    }
-    this.hashedBytes = (this.hashedBytes + at - start) | 0;
-    return at;
+    this.a = wordOf(lanes, 0);
+    this.b = wordOf(lanes, 1);
+    this.c = wordOf(lanes, 2);
+    this.d = wordOf(lanes, 3);
   }
 
-  private flush(): void {
-    this.restBytes = 0;
-    this.wholeBlocks(this.restView, 0, 16);
+  /** Hashes what is pending; the lanes are in the loops' memory afterwards as well. */
+  private putIn(): void {
+    const { loops, lanes, row, pendingBytes } = this;
+    const { run, words, copyBlock } = loops;
+    const at = run.hashLanes() / 4;
+    for (let i = 0; i < 4; i++) words[at + i] = wordOf(lanes, i);
+    if (pendingBytes === 0) return;
+    copyBlock.set(pendingBytes === ROW_BYTES ? row : row.subarray(0, pendingBytes));
+    run.hashBlocks(copyBlock.byteOffset, pendingBytes);
+    for (let i = 0; i < 4; i++) lanes[i] = wordOf(words, at + i);
+    this.pendingBytes = 0;
+  }
+
+  private takeFrom(address: number): void {
+    const { words } = this.loops;
+    const at = address / 4;
+    this.a = wordOf(words, at);
+    this.b = wordOf(words, at + 1);
+    this.c = wordOf(words, at + 2);
+    this.d = wordOf(words, at + 3);
+  }
+
+  private makeRoom(bytes: number): void {
+    if (this.pendingBytes + bytes > ROW_BYTES) this.putIn();
+  }
+
+  private advance(bytes: number): void {
+    this.pendingBytes += bytes;
+    this.rowBytes += bytes;
   }
 }
 
-function hashBlock(lanes: Int32Array, word1: number, word2: number, word3: number, word4: number): void {
-  // The casts: an array of four has these four.
-  let h1 = lanes[0] as number;
-  let h2 = lanes[1] as number;
-  let h3 = lanes[2] as number;
-  let h4 = lanes[3] as number;
-  let k = imul(word1, C1);
-  h1 ^= imul((k << 15) | (k >>> 17), C2);
-  h1 = (((h1 << 19) | (h1 >>> 13)) + h2) | 0;
-  h1 = (imul(h1, 5) + 0x561c_cd1b) | 0;
-  k = imul(word2, C2);
-  h2 ^= imul((k << 16) | (k >>> 16), C3);
-  h2 = (((h2 << 17) | (h2 >>> 15)) + h3) | 0;
-  h2 = (imul(h2, 5) + 0x0bca_a747) | 0;
-  k = imul(word3, C3);
-  h3 ^= imul((k << 17) | (k >>> 15), C4);
-  h3 = (((h3 << 15) | (h3 >>> 17)) + h4) | 0;
-  h3 = (imul(h3, 5) + 0x96cd_1c35) | 0;
-  k = imul(word4, C4);
-  h4 ^= imul((k << 18) | (k >>> 14), C1);
-  h4 = (((h4 << 13) | (h4 >>> 19)) + h1) | 0;
-  h4 = (imul(h4, 5) + 0x32ac_3b17) | 0;
-  lanes[0] = h1;
-  lanes[1] = h2;
-  lanes[2] = h3;
-  lanes[3] = h4;
+function sizeInRow(textBytes: number): number {
+  return (TEXT_HEAD_BYTES + textBytes + BLOCK_BYTES - 1) & -BLOCK_BYTES;
 }
 
-/** A sum of hashes modulo 2^128, lane `a` lowest: the order in which they are added does not matter. */
+/** A sum of hashes modulo 2^128, word `a` lowest: the order in which they are added does not matter. */
 export class Sum128 {
   a = 0;
   b = 0;
@@ -202,23 +206,12 @@ export class Sum128 {
   /** Highest digit first. */
   toHex(): string {
     return [this.d, this.c, this.b, this.a]
-      .map((lane) => (lane >>> 0).toString(16).padStart(8, '0'))
+      .map((word) => (word >>> 0).toString(16).padStart(8, '0'))
       .join('');
   }
 }
 
-/** The word at `at`, with zeros for what lies past `end`. What stands there is mostly read with it, and masked away. */
-function wordOf(bytes: DataView, at: number, end: number): number {
-  const size = end - at;
-  if (size >= 4) return bytes.getInt32(at, true);
-  if (at + 4 <= bytes.byteLength) return bytes.getInt32(at, true) & ((1 << (size * 8)) - 1);
-  let word = 0;
-  for (let i = end - 1; i >= at; i--) word = (word << 8) | bytes.getUint8(i);
-  return word;
-}
-
-function mixed(lane: number): number {
-  let h = imul(lane ^ (lane >>> 16), 0x85eb_ca6b);
-  h = imul(h ^ (h >>> 13), 0xc2b2_ae35);
-  return h ^ (h >>> 16);
+// The indices are those of whole hashes; the cast spares the hot ways a check.
+function wordOf(words: Int32Array, index: number): number {
+  return words[index] as number;
 }

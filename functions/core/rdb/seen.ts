@@ -6,10 +6,12 @@ const KEPT_SLOTS_MAX = 64 * 1024;
 const LARGE_STEPS_UP_TO_SLOTS = 16 * 1024;
 const WORDS_PER_SLOT = 4;
 
-type Hash = { readonly a: number; readonly b: number; readonly c: number; readonly d: number };
+const { imul } = Math;
+
+type Identity = { readonly a: number; readonly b: number; readonly c: number; readonly d: number };
 
 /**
- * Remembers 128-bit hashes to notice a second one; up to 96 bytes for each. It holds `limit` of them and no more:
+ * Remembers identities of 128 bits to notice a second one; up to 96 bytes for each. It holds `limit` of them and no more:
  * what comes later is not noticed, and not remembered either.
  */
 export class Seen {
@@ -36,18 +38,18 @@ export class Seen {
     this.size = FIRST_SLOTS * WORDS_PER_SLOT;
   }
 
-  /** True if this hash was added before. */
-  add(hash: Hash): boolean {
+  /** True if this identity was added before. */
+  add(identity: Identity): boolean {
     if (this.used >= this.limit) return false;
     if (this.used * WORDS_PER_SLOT * 3 >= this.size * 2) this.grow();
-    return this.insert(hash.a | 1, hash.b, hash.c, hash.d);
+    return this.insert(identity.a | 1, identity.b, identity.c, identity.d);
   }
 
   /** The lowest bit of `a` marks a slot as used. */
   private insert(a: number, b: number, c: number, d: number): boolean {
     const { words } = this;
     const mask = this.size - WORDS_PER_SLOT;
-    let at = (b << 2) & mask;
+    let at = (spread(a, b, c, d) << 2) & mask;
     for (; words[at] !== 0; at = (at + WORDS_PER_SLOT) & mask) {
       if (words[at] === a && words[at + 1] === b && words[at + 2] === c && words[at + 3] === d) return true;
     }
@@ -70,4 +72,11 @@ export class Seen {
       if (a !== 0) this.insert(a, old[at + 1] as number, old[at + 2] as number, old[at + 3] as number);
     }
   }
+}
+
+/** Identities are different, but not evenly spread. */
+function spread(a: number, b: number, c: number, d: number): number {
+  let mixed = imul(imul(a ^ b, 0x85eb_ca6b) ^ c ^ imul(d, 0xc2b2_ae35), 0x27d4_eb2f);
+  mixed = imul(mixed ^ (mixed >>> 15), 0x9e37_79b1);
+  return mixed ^ (mixed >>> 16);
 }

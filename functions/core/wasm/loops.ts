@@ -10,6 +10,7 @@ export interface Loops {
   readonly memory: ArrayBuffer;
   /** All of the memory. */
   readonly bytes: Uint8Array;
+  readonly words: Int32Array;
   readonly run: LoopExports;
   /** Where bytes that do not lie in the memory are copied to, piece by piece. It holds nothing between two calls. */
   readonly copyBlock: Uint8Array;
@@ -24,7 +25,16 @@ export interface LoopExports {
   crcLookUp(which: number, before: number): bigint;
   copyBlock(): number;
   copyBlockBytes(): number;
-  freeMemory(): number;
+  hashLanes(): number;
+  hashResult(): number;
+  hashBlocks(from: number, bytes: number): void;
+  hashFinish(bytes: number): void;
+  textState(): number;
+  textStateBytes(): number;
+  textBegin(): void;
+  textPiece(from: number, bytes: number): void;
+  /** Signed. */
+  textEnd(): bigint;
 }
 
 /** What is used of a global whose values the types of Node leave out. */
@@ -69,6 +79,7 @@ export function createLoops(freeBytes: number): { readonly loops: Loops; readonl
   const loops = {
     memory,
     bytes: new Uint8Array(memory),
+    words: new Int32Array(memory),
     run,
     copyBlock: new Uint8Array(memory, run.copyBlock(), run.copyBlockBytes()),
   };

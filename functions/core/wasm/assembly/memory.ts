@@ -13,8 +13,3 @@ export function copyBlock(): usize {
 export function copyBlockBytes(): usize {
   return COPY_BLOCK;
 }
-
-/** From here on the memory is not used by this module. */
-export function freeMemory(): usize {
-  return __heap_base;
-}
