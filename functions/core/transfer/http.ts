@@ -235,7 +235,7 @@ function watchConnecting(outgoing: ClientRequest, connectTimeoutMs: number, watc
 }
 
 /** Small enough that each piece that leaves proves that the connection moves, large enough to cost nothing. */
-const PIECE_BYTES = 512 * 1024;
+export const PIECE_BYTES = 512 * 1024;
 
 async function send(outgoing: ClientRequest, body: HttpRequest['body'], watch: Watch): Promise<void> {
   if (body === undefined) return void outgoing.end();
