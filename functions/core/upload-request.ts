@@ -21,6 +21,8 @@ const uploadRequestSchema = z.strictObject({
     architecture: z.enum(['standard', 'cluster', 'rwsplit']),
     shards: z.number().int().positive(),
   }),
+  /** What this upload may use of the run's bandwidth; as much as there is if left out. */
+  bytesPerSecond: z.number().positive().optional(),
   backup: z.strictObject({
     ids: z.array(z.string()).min(1),
     jobIds: z.array(z.string()),
@@ -54,8 +56,8 @@ export function parseUploadRequest(event: Buffer): UploadRequest {
 
 /**
  * The step `outcome-<attempt>` that an uploader writes as its last act. A stored outcome is only a hint that the
- * manifest is there: the orchestrator reads the manifest itself. No outcome and no manifest means it is still at
- * work, or dead.
+ * manifest is there: the orchestrator reads the manifest itself. `continued`: its time was over before the work was,
+ * and the next invocation goes on where it stopped. No outcome and no manifest means it is still at work, or dead.
  */
 export type UploadOutcome =
   | {
@@ -63,6 +65,13 @@ export type UploadOutcome =
       readonly attempt: number;
       readonly finishedAt: string;
       readonly manifest: string;
+    }
+  | {
+      readonly status: 'continued';
+      readonly attempt: number;
+      readonly finishedAt: string;
+      /** What need not be done again: bytes of stored files, and of parts that a resume point vouches for. */
+      readonly keptBytes: number;
     }
   | {
       readonly status: 'failed';

@@ -49,9 +49,11 @@ export interface InstanceParts {
   readonly log: Log;
 }
 
-/** Invocations of the uploader for one instance in one round. */
+/** Invocations of the uploader for one instance in one round that may fail. */
 export const MAX_ATTEMPTS = 3;
 const ATTEMPT_WAIT_MS = 10_000;
+/** Those that hand over because their time is over are not counted; but attempts are numbered through all rounds. */
+const ATTEMPTS_PER_ROUND = 1000;
 
 /** Between the record that somebody is about to invoke and the record that it has been done. */
 const INVOKE_SETTLE_MS = 2 * 60_000;
@@ -160,14 +162,22 @@ async function upload(
   const { store, clock, log } = parts;
   const place = placeOf(job);
   const expected = { region: job.selected.instance.region, shards: backup.shards };
-  const before = (job.round - 1) * MAX_ATTEMPTS;
+  const first = (job.round - 1) * ATTEMPTS_PER_ROUND + 1;
+  let failures = 0;
+  let keptBytes = 0;
   let lastError: BackupError | undefined;
-  for (let attempt = before + 1; attempt <= before + MAX_ATTEMPTS; attempt++) {
+  for (let attempt = first; failures < MAX_ATTEMPTS && attempt < first + ATTEMPTS_PER_ROUND; attempt++) {
     const manifest = await checkStored(store, place, expected, signal);
     if (manifest !== undefined) return manifest;
     const outcome = await runAttempt(toRequest(job, backup, attempt), parts, signal);
-    if (outcome.status === 'failed') {
-      lastError = fromRecord(outcome.error);
+    if (outcome.status === 'continued' && outcome.keptBytes > keptBytes) {
+      ({ keptBytes } = outcome);
+      log.info('the uploader hands over to the next one', { attempt, keptBytes });
+      continue;
+    }
+    if (outcome.status !== 'stored') {
+      lastError =
+        outcome.status === 'failed' ? fromRecord(outcome.error) : noProgress(place.instanceId, keptBytes);
       if (!lastError.retryable) throw lastError;
     }
     const stored = await checkStored(store, place, expected, signal);
@@ -176,10 +186,24 @@ async function upload(
       'BACKUP_DAMAGED',
       `upload ${place.instanceId}: reported as stored, without a manifest`,
     );
+    failures++;
     log.warn('an upload did not succeed', { attempt, error: lastError });
-    if (attempt < before + MAX_ATTEMPTS) await clock.sleep(ATTEMPT_WAIT_MS * (attempt - before), signal);
+    if (failures < MAX_ATTEMPTS) await clock.sleep(ATTEMPT_WAIT_MS * failures, signal);
   }
   throw lastError ?? new BackupError('INTERNAL', `upload ${place.instanceId}: no attempt was made`);
+}
+
+/** It would be handed over for ever. */
+function noProgress(instanceId: string, keptBytes: number): BackupError {
+  return new BackupError(
+    'DEADLINE_NEAR',
+    `upload ${instanceId}: a whole invocation got no further than byte ${keptBytes}`,
+    {
+      retryable: true,
+      details: { keptBytes },
+      hint: 'give the uploader a longer time-out, at most 24 hours, or more memory, which brings more lanes',
+    },
+  );
 }
 
 /**
@@ -211,7 +235,7 @@ async function runAttempt(
     for (const key of keys) {
       seen.add(key);
       const outcome = toOutcome(await folder.read(key, signal), request);
-      if (outcome.status === 'stored' || !outcome.error.retryable) return outcome;
+      if (outcome.status !== 'failed' || !outcome.error.retryable) return outcome;
       failure = outcome;
     }
     return undefined;
@@ -346,9 +370,13 @@ function toRequest(job: InstanceJob, backup: ObtainedBackup, attempt: number): U
 
 function toOutcome(value: unknown, { instance, attempt }: UploadRequest): UploadOutcome {
   const outcome = value as Partial<UploadOutcome> | undefined;
-  if (outcome?.status === 'stored' || (outcome?.status === 'failed' && 'error' in outcome))
+  if (
+    outcome?.status === 'stored' ||
+    (outcome?.status === 'continued' && typeof outcome.keptBytes === 'number') ||
+    (outcome?.status === 'failed' && 'error' in outcome)
+  )
     return outcome as UploadOutcome; // the uploader's own type; what it claims is checked against the bucket
-  throw new BackupError('INTERNAL', `read outcome ${attempt} of ${instance.id}: neither stored nor failed`);
+  throw new BackupError('INTERNAL', `read outcome ${attempt} of ${instance.id}: none of the known ones`);
 }
 
 function fromRecord({ code, message, retryable, details, hint }: ErrorRecord): BackupError {

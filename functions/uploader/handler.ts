@@ -23,13 +23,16 @@ export async function handler(event: Buffer, context: FunctionContext): Promise<
       store,
       target: store,
       http: cloud.http,
-      scanner: () => createRdbScanner(),
+      scanner: () => createRdbScanner({ checksum: 'given' }),
       memoryMb: context.function.memory,
       log,
       onProgress: logProgress(log),
     };
     const summary = await runUpload(request, context.requestId, parts, deadline.signal);
-    log.info('the backup is stored', { ...summary });
+    log.info(
+      summary.status === 'stored' ? 'the backup is stored' : 'the time is over: the next invocation goes on',
+      { ...summary },
+    );
     return summary;
   } catch (thrown) {
     const error = asBackupError(thrown);

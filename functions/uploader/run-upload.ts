@@ -10,7 +10,16 @@ import type { UploadOutcome, UploadProgress, UploadRequest } from '../core/uploa
 import { startHeartbeat } from './heartbeat.ts';
 import { uploadBackup, type Progress, type UploadedBackup, type UploadParts } from './upload-backup.ts';
 
-export interface UploadSummary {
+export type UploadSummary = StoredSummary | ContinuedSummary;
+
+/** The time of the invocation was over before the work was: the next one goes on. */
+export interface ContinuedSummary {
+  readonly status: 'continued';
+  readonly runId: string;
+  readonly keptBytes: number;
+}
+
+export interface StoredSummary {
   readonly status: 'stored';
   /** The manifest's key. */
   readonly manifest: string;
@@ -39,6 +48,11 @@ export async function runUpload(
     uploaded = await uploadBackup(request, watched.parts, signal);
   } catch (thrown) {
     const error = naming(request, asBackupError(thrown));
+    const { keptBytes } = error.details;
+    if (error.code === 'DEADLINE_NEAR' && typeof keptBytes === 'number') {
+      await leave({ status: 'continued', keptBytes });
+      return { status: 'continued', runId: request.runId, keptBytes };
+    }
     await leave({ status: 'failed', error: toErrorRecord(error) });
     throw error;
   } finally {
@@ -129,6 +143,7 @@ const OUTCOME_TIMEOUT_MS = 10_000;
 
 type Ending =
   | { readonly status: 'stored'; readonly manifest: string }
+  | { readonly status: 'continued'; readonly keptBytes: number }
   | { readonly status: 'failed'; readonly error: ErrorRecord };
 
 async function leaveOutcome(

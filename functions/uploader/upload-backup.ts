@@ -1,17 +1,16 @@
 /**
  * One backup of one instance, from its source into the bucket: every file, each read once and checked while it
  * passes, and the manifest last. It ends in a manifest or in an error; called again after a manifest is there, it
- * returns that manifest and changes nothing.
+ * returns that manifest and changes nothing; called again after an interruption, it goes on where that one stopped.
  *
- * While a file is under way, the uploader ends no multipart upload but its own: under the same key another one may be
- * at work. Once the object is there, all that is unfinished under its key is ended. What a killed uploader leaves
- * under keys that nobody tries again is swept later, by age.
+ * While a file is under way, its multipart upload is left for whoever goes on with it. Once the object is there, all
+ * that is unfinished under its key is ended. What remains under keys that nobody tries again is swept later, by age.
  */
 import pLimit from 'p-limit';
-import { BackupError } from '../core/errors.ts';
+import { BackupError, asBackupError } from '../core/errors.ts';
 import type { Log } from '../core/log.ts';
 import type { RdbReport } from '../core/rdb/report.ts';
-import type { RdbScanner } from '../core/rdb/scanner.ts';
+import type { RdbScanner, ScannerCheckpoint } from '../core/rdb/scanner.ts';
 import { fileKey, manifestKey, type BackupPlace } from '../core/repository/keys.ts';
 import {
   MANIFEST_VERSION,
@@ -23,17 +22,27 @@ import {
 } from '../core/repository/manifest.ts';
 import type { ObjectStore } from '../core/repository/object-store.ts';
 import type { Source, SourceFile } from '../core/source/source.ts';
+import { limitBandwidth, UNLIMITED, type Bandwidth } from '../core/transfer/bandwidth.ts';
 import type { ByteSource } from '../core/transfer/byte-source.ts';
+import { governLanes } from '../core/transfer/governor.ts';
 import type { HttpClient } from '../core/transfer/http.ts';
 import { openHttpSource } from '../core/transfer/http-source.ts';
 import { partSizeFor } from '../core/transfer/part-plan.ts';
 import { PATIENT, type RetryPolicy } from '../core/transfer/retry.ts';
 import { createSlotPool, type SlotPool } from '../core/transfer/slot-pool.ts';
-import { transferFile } from '../core/transfer/transfer-file.ts';
+import {
+  transferFile,
+  type Observer,
+  type TransferCheckpoint,
+  type TransferredFile,
+} from '../core/transfer/transfer-file.ts';
 import { UPLOAD_GONE, type UploadTarget } from '../core/transfer/upload-target.ts';
 import type { UploadRequest } from '../core/upload-request.ts';
 import { TOOL } from '../core/version.ts';
+import type { Workspace } from '../core/wasm/workspace.ts';
 import { openBackup, type BackupListing } from './backup-listing.ts';
+import { leaseWorkspace } from './lease-workspace.ts';
+import { createResumePoints, type ResumePoints } from './resume-points.ts';
 import { requireReadable } from './verdict.ts';
 
 export interface UploadParts {
@@ -42,7 +51,8 @@ export interface UploadParts {
   readonly target: UploadTarget;
   /** For the downloads. */
   readonly http: HttpClient;
-  readonly scanner: () => RdbScanner;
+  /** Makes one that is given the file's checksum, and bytes in the workspace; throws when it cannot go on from the checkpoint. */
+  readonly scanner: (workspace: Workspace, from?: ScannerCheckpoint) => RdbScanner;
   /** The memory of the function, which decides how many parts are in flight; four lanes when unknown. */
   readonly memoryMb?: number;
   /** Of listing and downloading; the store brings its own. */
@@ -66,7 +76,10 @@ export interface UploadedBackup {
   readonly existed: boolean;
 }
 
-/** @throws BackupError that names instance, file and byte; then there is no manifest */
+/**
+ * @throws BackupError that names instance, file and byte; then there is no manifest. `details.keptBytes` of a
+ *   DEADLINE_NEAR is how much of the work the next call need not do again.
+ */
 export async function uploadBackup(
   request: UploadRequest,
   parts: UploadParts,
@@ -82,7 +95,14 @@ export async function uploadBackup(
     return { key, manifest: parseManifest(finished, key), existed: true };
   }
   const listing = await openBackup(request, parts.source, parts.policy ?? PATIENT, signal);
-  const files = await storeFiles(request, place, listing, parts, signal);
+  const points = createResumePoints(request, store, log);
+  let files: ManifestFile[];
+  try {
+    files = await storeFiles(request, place, listing, points, parts, signal);
+  } catch (error) {
+    if (canGoOn(error)) await points.flush();
+    throw withKeptBytes(error, points.keptBytes());
+  }
   const manifest: Manifest = {
     version: MANIFEST_VERSION,
     runId: request.runId,
@@ -97,6 +117,22 @@ export async function uploadBackup(
   return writeManifest(store, key, manifest, signal);
 }
 
+/** Whether another attempt may bring what this one did not. */
+function canGoOn(thrown: unknown): boolean {
+  const { code, retryable } = asBackupError(thrown);
+  return retryable || code === 'DEADLINE_NEAR' || code === 'INTERRUPTED';
+}
+
+function withKeptBytes(thrown: unknown, keptBytes: number): unknown {
+  if (!(thrown instanceof BackupError) || thrown.code !== 'DEADLINE_NEAR') return thrown;
+  return new BackupError(thrown.code, thrown.message, {
+    retryable: thrown.retryable,
+    details: { ...thrown.details, keptBytes },
+    ...(thrown.hint === undefined ? {} : { hint: thrown.hint }),
+    cause: thrown,
+  });
+}
+
 function placeOf({ destination, instance, date, runId }: UploadRequest): BackupPlace {
   return { prefix: destination.prefix, instanceId: instance.id, date, runId };
 }
@@ -105,11 +141,15 @@ function placeOf({ destination, instance, date, runId }: UploadRequest): BackupP
 const FILES_AT_ONCE = 2;
 const OPENED_AT_ONCE = 8;
 
-/** All files are opened before the first byte of any is sent: a backup with a file missing is not begun. */
+/**
+ * All files are opened before the first byte of any is sent: a backup with a file missing is not begun. Those that an
+ * earlier invocation has stored are done.
+ */
 async function storeFiles(
   request: UploadRequest,
   place: BackupPlace,
   listing: BackupListing,
+  points: ResumePoints,
   parts: UploadParts,
   signal: AbortSignal,
 ): Promise<ManifestFile[]> {
@@ -118,26 +158,72 @@ async function storeFiles(
   const opening = pLimit(OPENED_AT_ONCE);
   const opened = await allOrFirstFailure(
     listing.files.map(async (file) =>
-      opening(async () => ({ file, source: await openFile(request, file, listing, parts, running) })),
+      opening(async (): Promise<Opened> => {
+        const stored = await points.findStored(file.name, running);
+        if (stored !== undefined) return { file, stored };
+        return { file, source: await openFile(request, file, listing, parts, running) };
+      }),
     ),
     stop,
   );
-  parts.onOpened?.(opened.map(({ file, source }) => ({ file: file.name, bytes: source.bytes })));
-  const largest = Math.max(...opened.map(({ source }) => partSizeFor(source.bytes)));
-  const pool = createSlotPool(lanesFor(largest, parts.memoryMb), largest);
+  const bytesOf = (one: Opened): number => ('stored' in one ? one.stored.bytes : one.source.bytes);
+  parts.onOpened?.(opened.map((one) => ({ file: one.file.name, bytes: bytesOf(one) })));
+  const largest = Math.max(...opened.map((one) => partSizeFor(bytesOf(one))));
+  const lanes = lanesFor(largest, parts.memoryMb);
+  const lease = leaseWorkspace(lanes, largest);
+  const { workspace } = lease;
+  const pool = createSlotPool(lanes, largest, (slot) => slotOf(workspace, slot));
+  const governor = governLanes(pool);
+  const means: Means = {
+    pool,
+    bandwidth:
+      request.bytesPerSecond === undefined ? UNLIMITED : limitBandwidth(request.bytesPerSecond, running),
+    points,
+    isOneOfMany: opened.length > 1,
+    workspace,
+    passed: (bytes) => governor.passed(bytes),
+  };
   parts.log.info('the backup is opened', {
     files: opened.length,
-    bytes: opened.reduce((sum, { source }) => sum + source.bytes, 0),
+    storedBefore: opened.filter((one) => 'stored' in one).length,
+    bytes: opened.reduce((sum, one) => sum + bytesOf(one), 0),
     lanes: pool.slots,
     partBytes: pool.slotBytes,
   });
   const storing = pLimit(FILES_AT_ONCE);
-  return allOrFirstFailure(
-    opened.map(async ({ file, source }) =>
-      storing(async () => storeFile(file, source, fileKey(place, file.name), pool, parts, running)),
+  const stored = allOrFirstFailure(
+    opened.map(async (one) =>
+      storing(async () => {
+        if ('source' in one)
+          return storeFile(one.file, one.source, fileKey(place, one.file.name), means, parts, running);
+        parts.onProgress?.({ file: one.file.name, doneBytes: one.stored.bytes, bytes: one.stored.bytes });
+        return one.stored;
+      }),
     ),
     stop,
   );
+  return stored.finally(() => lease.end());
+}
+
+function slotOf({ slots }: Workspace, number: number): Buffer {
+  const slot = slots[number];
+  if (slot === undefined) throw new BackupError('INTERNAL', `take slot ${number} of ${slots.length}`);
+  return slot;
+}
+
+type Opened =
+  | { readonly file: SourceFile; readonly stored: ManifestFile }
+  | { readonly file: SourceFile; readonly source: ByteSource };
+
+/** What all files of a backup share. */
+interface Means {
+  readonly pool: SlotPool;
+  readonly bandwidth: Bandwidth;
+  readonly workspace: Workspace;
+  readonly points: ResumePoints;
+  /** Of a single file the manifest follows at once. */
+  readonly isOneOfMany: boolean;
+  readonly passed: (bytes: number) => void;
 }
 
 async function openFile(
@@ -168,67 +254,135 @@ async function openFile(
 }
 
 /**
- * Stores one file. What may be the fault of the way and not of the file (an altered byte, an upload that another
- * uploader has ended) is tried a second time from the start before it is believed.
+ * Stores one file, from where an earlier attempt stopped. What may be the fault of the way and not of the file (an
+ * altered byte) is tried a second time from the start before it is believed; when another uploader has ended the
+ * upload, its object is compared.
  */
 async function storeFile(
   file: SourceFile,
   source: ByteSource,
   key: string,
-  pool: SlotPool,
+  means: Means,
   parts: UploadParts,
   signal: AbortSignal,
 ): Promise<ManifestFile> {
+  const { points, isOneOfMany } = means;
+  const from = await points.find(file.name, source, signal);
+  let newest = from;
+  const attempt = async (start: TransferCheckpoint | undefined): Promise<ManifestFile> =>
+    storeFileOnce(file, source, key, start, means, parts, signal, (make) => {
+      newest = make();
+    });
+  let stored: ManifestFile;
   try {
-    return await storeFileOnce(file, source, key, pool, parts, signal);
+    stored = await attempt(from);
   } catch (error) {
-    if (!deservesSecondReading(error, source)) throw error;
-    parts.log.warn('read the file again from its start', { file: file.name, error });
-    return storeFileOnce(file, source, key, pool, parts, signal);
+    if (!deservesSecondReading(error, source, from !== undefined)) throw error;
+    const isGone = error.details['reason'] === UPLOAD_GONE;
+    parts.log.warn(isGone ? 'another uploader has ended the upload' : 'read the file again from its start', {
+      file: file.name,
+      error,
+    });
+    stored = await attempt(isGone ? newest : undefined);
   }
+  await points.forget(file.name);
+  if (isOneOfMany) await points.recordStored(stored, signal);
+  return stored;
 }
 
-function deservesSecondReading(error: unknown, source: ByteSource): boolean {
+function deservesSecondReading(
+  error: unknown,
+  source: ByteSource,
+  wasResumed: boolean,
+): error is BackupError {
   if (!(error instanceof BackupError)) return false;
   if (error.details['reason'] === UPLOAD_GONE) return true;
   if (error.code === 'CHECKSUM_MISMATCH') return error.retryable;
-  // With a checksum from the source, a byte altered on the way shows as CHECKSUM_MISMATCH: what reads as corrupt is.
-  return (error.code === 'RDB_CORRUPT' || error.code === 'RDB_UNSUPPORTED') && source.crc64 === undefined;
+  if (error.code === 'DESTINATION_CONFLICT') return wasResumed;
+  // With a checksum from the source, a byte altered on the way shows as CHECKSUM_MISMATCH: what reads as corrupt is,
+  // unless it was an earlier attempt that read it.
+  const isUnreadable = error.code === 'RDB_CORRUPT' || error.code === 'RDB_UNSUPPORTED';
+  return isUnreadable && (wasResumed || source.crc64 === undefined);
 }
 
 async function storeFileOnce(
   file: SourceFile,
   source: ByteSource,
   key: string,
-  pool: SlotPool,
-  { target, policy, scanner: createScanner, log, onProgress }: UploadParts,
+  from: TransferCheckpoint | undefined,
+  { pool, bandwidth, workspace, points, passed }: Means,
+  { target, policy, scanner, log, onProgress }: UploadParts,
   signal: AbortSignal,
+  onStopped: (make: () => TransferCheckpoint | undefined) => void,
 ): Promise<ManifestFile> {
-  const scanner = createScanner();
-  const stored = await transferFile(
-    source,
-    target,
-    key,
-    {
-      pool,
-      policy: policy ?? PATIENT,
-      observe: (bytes) => {
-        scanner.write(bytes);
-        // Without a checksum from the source there is nothing to learn from the rest.
-        if (source.crc64 === undefined && scanner.hasFailed()) requireReadable(scanner.end(), source.name);
+  let observing: Observing | undefined;
+  let doneBytes = 0;
+  let make: () => TransferCheckpoint | undefined = () => from;
+  let stored: TransferredFile;
+  try {
+    stored = await transferFile(
+      source,
+      target,
+      key,
+      {
+        pool,
+        policy: policy ?? PATIENT,
+        bandwidth,
+        checksums: () => workspace.checksums(),
+        ...(from === undefined ? {} : { from }),
+        observe: (checkpoint) => (observing = observeBy(scanner(workspace, checkpoint), source)),
+        onAdvance: (makePoint) => {
+          make = makePoint;
+          points.offer(file.name, source, makePoint);
+        },
+        onProgress: (done) => {
+          passed(done - doneBytes);
+          doneBytes = done;
+          onProgress?.({ file: file.name, doneBytes, bytes: source.bytes });
+        },
+        onLeftover: (error) => log.warn('something of the upload could not be settled', { key, error }),
       },
-      accept: () => requireReadable(scanner.end(), source.name),
-      onProgress: (doneBytes) => onProgress?.({ file: file.name, doneBytes, bytes: source.bytes }),
-      onLeftover: (error) => log.warn('a multipart upload may be left unfinished', { key, error }),
-    },
-    signal,
-  );
+      signal,
+    );
+  } catch (error) {
+    onStopped(make);
+    throw error;
+  }
+  if (observing === undefined)
+    throw new BackupError('INTERNAL', `read ${source.name}: stored, and not looked at`);
   log.info(stored.existed ? 'the object was there and is equal' : 'the file is stored', {
     key,
     bytes: stored.bytes,
     crc64: stored.crc64,
+    ...(stored.keptParts === 0 ? {} : { keptParts: stored.keptParts, parts: stored.parts }),
   });
-  return toManifestFile(file, key, source, stored, scanner.end());
+  return toManifestFile(file, key, source, stored, observing.report());
+}
+
+interface Observing extends Observer {
+  /** After the file was accepted. */
+  report(): RdbReport;
+}
+
+function observeBy(scanner: RdbScanner, source: ByteSource): Observing {
+  let report: RdbReport | undefined;
+  return {
+    write: (bytes) => {
+      scanner.write(bytes);
+      // Without a checksum from the source there is nothing to learn from the rest.
+      if (source.crc64 === undefined && scanner.hasFailed()) requireReadable(scanner.end(), source.name);
+    },
+    accept: (jones) => {
+      report = scanner.end(jones);
+      requireReadable(report, source.name);
+    },
+    checkpoint: () => scanner.checkpoint(),
+    report: () => {
+      if (report === undefined)
+        throw new BackupError('INTERNAL', `read ${source.name}: asked for its report before its end`);
+      return report;
+    },
+  };
 }
 
 function toManifestFile(
@@ -271,26 +425,25 @@ function levelOf(files: readonly ManifestFile[]): Level {
   return files.every(({ rdb }) => rdb.verdict === 'sound') ? 'parsed' : 'checksummed';
 }
 
-const USUAL_LANES = 4;
-const MAX_LANES = 8;
+const USUAL_LANES = 8;
+const MAX_LANES = 16;
 /** What the runtime, the bundle and the buffers of the connections take, measured generously. */
-const BASE_MEMORY_MB = 160;
-/** Of the rest, the slots take a third; memory that waits for its collection takes up to as much again. */
-const SLOT_SHARE = 1 / 3;
+const BASE_MEMORY_MB = 128;
+/** Of the rest, for the slots: four of 8 MiB with 256 MB, eight with 384 MB, twelve with 512 MB. */
+const SLOT_SHARE = 1 / 4;
 
 /** How many parts of this size may be in flight. Throws when not even one fits: the function would be killed half-way. */
 export function lanesFor(partBytes: number, memoryMb: number | undefined): number {
   if (memoryMb === undefined) return USUAL_LANES;
   const partMb = partBytes / 1024 ** 2;
-  const spareMb = memoryMb - BASE_MEMORY_MB;
-  if (partMb > Math.max(spareMb, memoryMb / 4)) {
+  if (partMb > Math.max(memoryMb - BASE_MEMORY_MB, memoryMb / 4)) {
     throw new BackupError(
       'CONFIG_INVALID',
       `hold a part of ${partMb} MiB in a function with ${memoryMb} MB of memory`,
-      { hint: `give the uploader at least ${Math.ceil((BASE_MEMORY_MB + 3 * partMb) / 64) * 64} MB` },
+      { hint: `give the uploader at least ${Math.ceil((BASE_MEMORY_MB + 2 * partMb) / 64) * 64} MB` },
     );
   }
-  return Math.min(MAX_LANES, Math.max(1, Math.floor((spareMb * SLOT_SHARE) / partMb)));
+  return Math.min(MAX_LANES, Math.max(1, Math.floor(((memoryMb - BASE_MEMORY_MB) * SLOT_SHARE) / partMb)));
 }
 
 /** Writes the manifest, and proves it by reading it back. Another uploader's manifest of the same bytes is as good. */
@@ -331,7 +484,7 @@ async function allOrFirstFailure<T>(work: readonly Promise<T>[], stop: AbortCont
     work.map(async (item) =>
       item.catch((error: unknown) => {
         failure ??= { error };
-        stop.abort(new BackupError('INTERRUPTED', 'stop this file: another one failed'));
+        stop.abort(new BackupError('INTERRUPTED', 'stop this file: another one failed', { cause: error }));
         throw error;
       }),
     ),

@@ -1,5 +1,6 @@
 import type { Effect } from '../../emulator/faults.ts';
 import { UPLOAD_GONE } from '../../functions/core/transfer/upload-target.ts';
+import { wholePart } from '../../functions/core/transfer/part-body.ts';
 import { testObjectStore } from '../contracts/object-store.ts';
 import { testUploadTarget } from '../contracts/upload-target.ts';
 import { ACCOUNT_ID } from '../emulator/oss/start-oss.ts';
@@ -74,7 +75,7 @@ describe('the OSS client', () => {
     const body = Buffer.alloc(3 * 1024 ** 2, 'part');
     fault('UploadPart', effect);
 
-    const receipt = await bucket.store.uploadPart(key, upload, 1, body, signal);
+    const receipt = await bucket.store.uploadPart(key, upload, 1, wholePart(body), signal);
 
     await bucket.store.complete(key, upload, [{ ...receipt, number: 1 }], signal);
     expect(await bucket.store.head(key, signal)).toMatchObject({ bytes: body.length });
@@ -82,7 +83,13 @@ describe('the OSS client', () => {
 
   it('asks once only to complete an upload, because only looking tells whether it happened', async () => {
     const upload = await bucket.store.begin('asked once', signal);
-    const receipt = await bucket.store.uploadPart('asked once', upload, 1, Buffer.from('x'), signal);
+    const receipt = await bucket.store.uploadPart(
+      'asked once',
+      upload,
+      1,
+      wholePart(Buffer.from('x')),
+      signal,
+    );
     fault('CompleteMultipartUpload', { kind: 'lose-answer' });
 
     await expect(
@@ -353,7 +360,13 @@ describe('the OSS client', () => {
     await bucket.store.create(`${prefix}small`, Buffer.from('x'), 'text/plain', signal);
     const upload = await bucket.store.begin(`${prefix}large`, signal);
     expect(await bucket.store.unfinished(`${prefix}large`, signal)).toEqual([upload]);
-    const receipt = await bucket.store.uploadPart(`${prefix}large`, upload, 1, Buffer.from('y'), signal);
+    const receipt = await bucket.store.uploadPart(
+      `${prefix}large`,
+      upload,
+      1,
+      wholePart(Buffer.from('y')),
+      signal,
+    );
     await bucket.store.complete(`${prefix}large`, upload, [{ ...receipt, number: 1 }], signal);
 
     const keys = [];
@@ -398,11 +411,11 @@ describe('the OSS client', () => {
     const upload = await bucket.store.begin('ended', signal);
     await bucket.store.abort('ended', upload, signal);
 
-    await expect(bucket.store.uploadPart('ended', upload, 1, Buffer.from('x'), signal)).rejects.toMatchObject(
-      {
-        details: { reason: UPLOAD_GONE },
-      },
-    );
+    await expect(
+      bucket.store.uploadPart('ended', upload, 1, wholePart(Buffer.from('x')), signal),
+    ).rejects.toMatchObject({
+      details: { reason: UPLOAD_GONE },
+    });
   });
 
   it('writes nothing to the console, whatever happens', async () => {
@@ -411,10 +424,10 @@ describe('the OSS client', () => {
     );
     const upload = await bucket.store.begin('quiet', signal);
     fault('UploadPart', { kind: 'reset' }, 3);
-    await bucket.store.uploadPart('quiet', upload, 1, Buffer.alloc(3 * 1024 ** 2), signal);
+    await bucket.store.uploadPart('quiet', upload, 1, wholePart(Buffer.alloc(3 * 1024 ** 2)), signal);
     const late = AbortSignal.timeout(5);
     await bucket.store
-      .uploadPart('quiet', upload, 2, Buffer.alloc(30 * 1024 ** 2), late)
+      .uploadPart('quiet', upload, 2, wholePart(Buffer.alloc(30 * 1024 ** 2)), late)
       .catch(() => undefined);
 
     for (const spy of written) {

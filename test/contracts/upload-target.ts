@@ -1,4 +1,6 @@
 /** What every UploadTarget promises. Run on the double and on OSS. */
+import { BackupError } from '../../functions/core/errors.ts';
+import { createArrivingPart, wholePart } from '../../functions/core/transfer/part-body.ts';
 import { UPLOAD_GONE, type UploadTarget } from '../../functions/core/transfer/upload-target.ts';
 import { checksumOf } from '../doubles/memory-store.ts';
 import type { OpenStore } from './object-store.ts';
@@ -21,8 +23,8 @@ export function testUploadTarget(name: string, open: () => Promise<OpenStore<Upl
       key: string,
     ): Promise<{ upload: string; receipts: { number: number; etag: string }[] }> {
       const upload = await target.begin(key, signal);
-      const two = await target.uploadPart(key, upload, 2, second, signal);
-      const one = await target.uploadPart(key, upload, 1, first, signal);
+      const two = await target.uploadPart(key, upload, 2, wholePart(second), signal);
+      const one = await target.uploadPart(key, upload, 1, wholePart(first), signal);
       return {
         upload,
         receipts: [
@@ -34,8 +36,8 @@ export function testUploadTarget(name: string, open: () => Promise<OpenStore<Upl
 
     it('makes one object of parts that arrived in any order, and tells the checksum of each and of the whole', async () => {
       const upload = await target.begin('parts', signal);
-      const two = await target.uploadPart('parts', upload, 2, second, signal);
-      const one = await target.uploadPart('parts', upload, 1, first, signal);
+      const two = await target.uploadPart('parts', upload, 2, wholePart(second), signal);
+      const one = await target.uploadPart('parts', upload, 1, wholePart(first), signal);
       expect([one.crc64, two.crc64]).toEqual([checksumOf(first), checksumOf(second)]);
       expect(await target.head('parts', signal)).toBeUndefined();
 
@@ -59,8 +61,8 @@ export function testUploadTarget(name: string, open: () => Promise<OpenStore<Upl
 
     it('replaces a part that is sent again', async () => {
       const upload = await target.begin('resent', signal);
-      await target.uploadPart('resent', upload, 1, first, signal);
-      const again = await target.uploadPart('resent', upload, 1, second, signal);
+      await target.uploadPart('resent', upload, 1, wholePart(first), signal);
+      const again = await target.uploadPart('resent', upload, 1, wholePart(second), signal);
 
       await target.complete('resent', upload, [{ ...again, number: 1 }], signal);
 
@@ -96,9 +98,58 @@ export function testUploadTarget(name: string, open: () => Promise<OpenStore<Upl
       await target.abort('dropped', upload, signal);
 
       const gone = { code: 'UPLOAD_FAILED', details: { reason: UPLOAD_GONE } };
-      await expect(target.uploadPart('dropped', upload, 1, first, signal)).rejects.toMatchObject(gone);
+      await expect(target.uploadPart('dropped', upload, 1, wholePart(first), signal)).rejects.toMatchObject(
+        gone,
+      );
       await expect(target.complete('dropped', upload, receipts, signal)).rejects.toMatchObject(gone);
       expect(await target.head('dropped', signal)).toBeUndefined();
+    });
+
+    it('tells which parts an upload holds, by number, and that a gone one holds none', async () => {
+      const { upload } = await beginWithParts('held');
+
+      expect(await target.parts('held', upload, signal)).toEqual([
+        { number: 1, bytes: first.length, crc64: checksumOf(first), etag: expect.stringMatching(/\w{32}/) },
+        { number: 2, bytes: second.length, crc64: checksumOf(second), etag: expect.stringMatching(/\w{32}/) },
+      ]);
+
+      await target.abort('held', upload, signal);
+      await expect(target.parts('held', upload, signal)).rejects.toMatchObject({
+        details: { reason: UPLOAD_GONE },
+      });
+    });
+
+    it('tells of a single part, and of none', async () => {
+      const upload = await target.begin('few', signal);
+      expect(await target.parts('few', upload, signal)).toEqual([]);
+
+      await target.uploadPart('few', upload, 7, wholePart(second), signal);
+
+      expect(await target.parts('few', upload, signal)).toMatchObject([{ number: 7, bytes: second.length }]);
+    });
+
+    it('sends a part while it is still arriving', async () => {
+      const upload = await target.begin('arriving', signal);
+      const part = createArrivingPart(first);
+      part.arrived(1000);
+      const sending = target.uploadPart('arriving', upload, 1, part, signal);
+      await new Promise((resolve) => setImmediate(resolve));
+      part.arrived(150_000);
+      await new Promise((resolve) => setImmediate(resolve));
+      part.arrived(first.length);
+
+      expect((await sending).crc64).toBe(checksumOf(first));
+    });
+
+    it('gives up a part of which no more will come, with the failure of its arrival', async () => {
+      const upload = await target.begin('failing', signal);
+      const part = createArrivingPart(first);
+      part.arrived(140_000);
+      const sending = target.uploadPart('failing', upload, 1, part, signal);
+      part.fail(new BackupError('SOURCE_CHANGED', 'download a at byte 9: it is another file'));
+
+      await expect(sending).rejects.toMatchObject({ code: 'SOURCE_CHANGED' });
+      expect(await target.parts('failing', upload, signal)).toEqual([]);
     });
 
     it('lists the uploads of exactly one key that are not ended', async () => {
@@ -114,7 +165,7 @@ export function testUploadTarget(name: string, open: () => Promise<OpenStore<Upl
 
     it('does not make an object of parts that it does not have', async () => {
       const upload = await target.begin('holed', signal);
-      const one = await target.uploadPart('holed', upload, 1, first, signal);
+      const one = await target.uploadPart('holed', upload, 1, wholePart(first), signal);
 
       await expect(
         target.complete(

@@ -87,8 +87,22 @@ export function createMemoryStore(now = (): number => Date.parse('2026-01-01T00:
     },
     uploadPart: async (key, id, number, body, signal) => {
       throwIfStopped(signal);
-      uploadOf(key, id).parts.set(number, Buffer.from(body));
-      return { etag: etagOf(body), crc64: checksumOf(body) };
+      const pieces: Buffer[] = [];
+      for await (const piece of body.pieces()) pieces.push(Buffer.from(piece));
+      const bytes = Buffer.concat(pieces);
+      uploadOf(key, id).parts.set(number, bytes);
+      return { etag: etagOf(bytes), crc64: checksumOf(bytes) };
+    },
+    parts: async (key, id, signal) => {
+      throwIfStopped(signal);
+      return [...uploadOf(key, id).parts]
+        .sort(([a], [b]) => a - b)
+        .map(([number, body]) => ({
+          number,
+          bytes: body.length,
+          etag: etagOf(body),
+          crc64: checksumOf(body),
+        }));
     },
     complete: async (key, id, receipts, signal) => {
       throwIfStopped(signal);

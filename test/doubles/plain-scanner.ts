@@ -2,22 +2,25 @@
  * A scanner for tests that are not about RDB: `REDIS` at the start and `\xff` at the end make a sound file, and the
  * marks `!corrupt!` and `!unchecked!` give it another verdict.
  */
+import type { Workspace } from '../../functions/core/wasm/workspace.ts';
 import type { Fingerprint, Verdict } from '../../functions/core/rdb/report.ts';
-import type { RdbScanner } from '../../functions/core/rdb/scanner.ts';
+import type { RdbScanner, ScannerCheckpoint } from '../../functions/core/rdb/scanner.ts';
 
 export interface PlainScanner extends RdbScanner {
   /** All that it was shown, in order. */
   seen(): Buffer;
 }
 
-export function createPlainScanner(): PlainScanner {
-  const pieces: Buffer[] = [];
+/** @param _workspace of the bytes that it is shown; it takes any */
+export function createPlainScanner(_workspace?: Workspace, from?: ScannerCheckpoint): PlainScanner {
+  const pieces: Buffer[] = from === undefined ? [] : [from.state];
   const seen = (): Buffer => Buffer.concat(pieces);
   const corruptAt = (): number => seen().indexOf('!corrupt!');
   return {
     seen,
     write: (chunk) => void pieces.push(Buffer.from(chunk)),
     hasFailed: () => corruptAt() >= 0,
+    checkpoint: () => ({ offset: seen().length, state: seen() }),
     end: () => {
       const bytes = seen();
       const verdict = verdictOf(bytes);

@@ -2,7 +2,7 @@
 import { BackupError } from '../../functions/core/errors.ts';
 import type { UploadTarget } from '../../functions/core/transfer/upload-target.ts';
 
-type Verb = 'head' | 'put' | 'begin' | 'uploadPart' | 'complete' | 'unfinished' | 'abort';
+type Verb = 'head' | 'put' | 'begin' | 'uploadPart' | 'parts' | 'complete' | 'unfinished' | 'abort';
 
 export interface Spoil {
   readonly verb: Verb;
@@ -41,6 +41,7 @@ export function spoil(target: UploadTarget, spoils: readonly Spoil[]): SpoiledTa
     begin: async (key, signal) => around('begin', async () => target.begin(key, signal)),
     uploadPart: async (key, upload, number, body, signal) =>
       around('uploadPart', async () => target.uploadPart(key, upload, number, body, signal)),
+    parts: async (key, upload, signal) => around('parts', async () => target.parts(key, upload, signal)),
     complete: async (key, upload, parts, signal) =>
       around('complete', async () => target.complete(key, upload, parts, signal)),
     unfinished: async (key, signal) => around('unfinished', async () => target.unfinished(key, signal)),

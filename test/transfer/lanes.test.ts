@@ -2,8 +2,11 @@ import fc from 'fast-check';
 import { getEventListeners } from 'node:events';
 import { setTimeout as sleepFor } from 'node:timers/promises';
 import { BackupError } from '../../functions/core/errors.ts';
-import { runLanes, type LanesOptions } from '../../functions/core/transfer/lanes.ts';
+import { runLanes, type LanesOptions, type PartChecksums } from '../../functions/core/transfer/lanes.ts';
+import { crc64Pair } from '../../functions/core/crc64.ts';
 import { planParts } from '../../functions/core/transfer/part-plan.ts';
+import { createArrivingPart, wholePart } from '../../functions/core/transfer/part-body.ts';
+import { NOTHING, growPrefix } from '../../functions/core/transfer/prefix.ts';
 import { createSlotPool } from '../../functions/core/transfer/slot-pool.ts';
 import { createMemoryFile } from '../doubles/memory-file.ts';
 import { checksumOf } from '../doubles/memory-store.ts';
@@ -16,10 +19,11 @@ function stage(
   file: Buffer,
   { partBytes, lanes, delays = [] }: { partBytes: number; lanes: number; delays?: readonly number[] },
   change: Partial<LanesOptions> = {},
-): { options: LanesOptions; observed: Buffer[]; sunk: Map<number, Buffer>; done: number[] } {
+): { options: LanesOptions; observed: Buffer[]; sunk: Map<number, Buffer>; done: number[]; sums: Sums } {
   const observed: Buffer[] = [];
   const sunk = new Map<number, Buffer>();
   const done: number[] = [];
+  const sums = new Map<number, PartChecksums>();
   const wait = async (key: number): Promise<void> => {
     await sleepFor(delays.length === 0 ? 0 : (delays[key % delays.length] ?? 0));
   };
@@ -27,19 +31,38 @@ function stage(
     observed,
     sunk,
     done,
+    sums,
     options: {
       source: createMemoryFile(file, { before: async (start) => wait(start / partBytes) }),
       parts: planParts(file.length, partBytes),
       pool: createSlotPool(lanes, partBytes),
-      sink: async (part, bytes) => {
+      checksums: crc64Pair,
+      sink: async (part, body) => {
+        const pieces: Buffer[] = [];
+        for await (const piece of body.pieces()) pieces.push(Buffer.from(piece));
         await wait(part.number + 3);
-        sunk.set(part.number, Buffer.from(bytes));
+        sunk.set(part.number, Buffer.concat(pieces));
       },
       observe: (bytes) => void observed.push(Buffer.from(bytes)),
-      done: (bytes) => void done.push(bytes),
+      done: (part, checksums) => {
+        done.push(part.bytes);
+        sums.set(part.number, checksums);
+      },
       ...change,
     },
   };
+}
+
+type Sums = ReadonlyMap<number, PartChecksums>;
+
+/** Of the whole file, from the checksums of its parts. */
+function wholeOf({ parts }: LanesOptions, sums: Sums): string {
+  const prefix = growPrefix(NOTHING);
+  for (const part of parts) {
+    const own = sums.get(part.number);
+    if (own !== undefined) prefix.add(part, own, '');
+  }
+  return prefix.current().crc64;
 }
 
 describe('runLanes', () => {
@@ -52,19 +75,19 @@ describe('runLanes', () => {
         fc.array(fc.integer({ min: 0, max: 3 }), { maxLength: 7 }),
         async (bytes, partBytes, lanes, delays) => {
           const file = plainFile(Math.max(bytes, partBytes * 2, 10));
-          const { options, observed, sunk, done } = stage(file, {
+          const { options, observed, sunk, done, sums } = stage(file, {
             partBytes: Math.max(partBytes, 60),
             lanes,
             delays,
           });
 
-          const crc64 = await runLanes(options, signal);
+          await runLanes(options, signal);
 
           expect(Buffer.concat(observed).equals(file)).toBe(true);
           const inOrder = [...sunk].sort(([a], [b]) => a - b);
           expect(inOrder.map(([number]) => number)).toEqual(options.parts.map(({ number }) => number));
           expect(Buffer.concat(inOrder.map(([, part]) => part)).equals(file)).toBe(true);
-          expect(crc64.toString()).toBe(checksumOf(file));
+          expect(wholeOf(options, sums)).toBe(checksumOf(file));
           expect(done.reduce((sum, part) => sum + part, 0)).toBe(file.length);
         },
       ),
@@ -167,7 +190,7 @@ describe('runLanes', () => {
     const long = new AbortController().signal;
     const file = plainFile(160_000);
     const inner = new Set<AbortSignal>();
-    const { options } = stage(
+    const { options, sums } = stage(
       file,
       { partBytes: 16, lanes: 8 },
       {
@@ -182,7 +205,9 @@ describe('runLanes', () => {
       },
     );
 
-    expect(String(await runLanes(options, long))).toBe(checksumOf(file));
+    await runLanes(options, long);
+
+    expect(wholeOf(options, sums)).toBe(checksumOf(file));
 
     await new Promise((resolve) => setImmediate(resolve));
     process.off('warning', onWarning);
@@ -196,17 +221,116 @@ describe('runLanes', () => {
     const pool = createSlotPool(3, 100);
     const files = [plainFile(3000, 1), plainFile(2000, 2), plainFile(50, 3)];
 
-    const sums = await Promise.all(
-      files.map(async (file) =>
-        runLanes(stage(file, { partBytes: 100, lanes: 3, delays: [2, 0, 1] }, { pool }).options, signal),
-      ),
+    const wholes = await Promise.all(
+      files.map(async (file) => {
+        const { options, sums } = stage(file, { partBytes: 100, lanes: 3, delays: [2, 0, 1] }, { pool });
+        await runLanes(options, signal);
+        return wholeOf(options, sums);
+      }),
     );
 
-    expect(sums.map(String)).toEqual(files.map(checksumOf));
+    expect(wholes).toEqual(files.map(checksumOf));
+  });
+});
+
+describe('a part on its way', () => {
+  it('is sent and observed while it still arrives', async () => {
+    const file = plainFile(300_000);
+    const moments: string[] = [];
+    const { options } = stage(file, { partBytes: 300_000, lanes: 1 });
+    let arrivedWhenSent = 0;
+    let arrivedWhenSeen = 0;
+    let arrived = 0;
+    await runLanes(
+      {
+        ...options,
+        source: {
+          ...createMemoryFile(file),
+          read: async (start, into, _running, onFilled) => {
+            for (const end of [140_000, 280_000, 300_000]) {
+              into.set(file.subarray(start + arrived, start + end), arrived);
+              arrived = end;
+              await onFilled?.(end);
+              await sleepFor(1);
+            }
+          },
+        },
+        sink: async (_part, body) => {
+          for await (const piece of body.pieces()) {
+            if (arrivedWhenSent === 0) arrivedWhenSent = arrived;
+            moments.push(`sent ${piece.length}`);
+          }
+        },
+        observe: () => {
+          if (arrivedWhenSeen === 0) arrivedWhenSeen = arrived;
+        },
+      },
+      signal,
+    );
+
+    expect([arrivedWhenSent, arrivedWhenSeen]).toEqual([140_000, 140_000]);
+    expect(moments.length).toBeGreaterThan(1);
+  });
+
+  it('begins anew for whoever sends it again', async () => {
+    const bytes = plainFile(1_300_000);
+    const part = wholePart(bytes);
+    const read = async (): Promise<Buffer> => {
+      const pieces: Uint8Array[] = [];
+      for await (const piece of part.pieces()) pieces.push(piece);
+      return Buffer.concat(pieces);
+    };
+
+    expect((await read()).equals(bytes)).toBe(true);
+    expect((await read()).equals(bytes)).toBe(true);
+  });
+
+  it('tells those who wait that no more will come, and those who come later as well', async () => {
+    const part = createArrivingPart(Buffer.alloc(100));
+    const waiting = part.reach(50);
+    part.arrived(20);
+    part.fail(new BackupError('SOURCE_UNAVAILABLE', 'download: no more'));
+
+    await expect(waiting).rejects.toMatchObject({ code: 'SOURCE_UNAVAILABLE' });
+    await expect(part.reach(21)).rejects.toMatchObject({ code: 'SOURCE_UNAVAILABLE' });
+    expect(await part.reach(20)).toBe(20);
+  });
+
+  it('does not shrink, and does not outgrow its slot', () => {
+    const part = createArrivingPart(Buffer.alloc(100));
+    part.arrived(60);
+
+    expect(() => part.arrived(59)).toThrow('59 after 60');
+    expect(() => part.arrived(101)).toThrow('101 after 60');
   });
 });
 
 describe('a pool of slots', () => {
+  it('keeps to a lowered limit once slots come back, and serves who waits when it is raised', async () => {
+    const pool = createSlotPool(3, 10);
+    const taken = [await pool.take(signal), await pool.take(signal), await pool.take(signal)];
+    pool.limit = 1;
+    let served = 0;
+    const waiting = Array.from({ length: 3 }, async () => {
+      const slot = await pool.take(signal);
+      served++;
+      return slot;
+    });
+    const settle = async (): Promise<number> => {
+      await new Promise((resolve) => setImmediate(resolve));
+      return served;
+    };
+
+    for (const slot of taken.slice(0, 2)) slot.release();
+    expect(await settle()).toBe(0);
+    taken[2]?.release();
+    expect(await settle()).toBe(1);
+    pool.limit = 99;
+    expect(pool.limit).toBe(3);
+    expect(await settle()).toBe(3);
+    await Promise.all(waiting);
+  });
+
   it('serves those who wait in their order, and forgets those who give up', async () => {
     const pool = createSlotPool(1, 10);
     const first = await pool.take(signal);

@@ -1,10 +1,17 @@
 import { BackupError } from '../../functions/core/errors.ts';
 import { createSlotPool } from '../../functions/core/transfer/slot-pool.ts';
-import { transferFile, type TransferOptions } from '../../functions/core/transfer/transfer-file.ts';
+import {
+  transferFile,
+  type TransferCheckpoint,
+  type TransferOptions,
+} from '../../functions/core/transfer/transfer-file.ts';
+import { wholePart } from '../../functions/core/transfer/part-body.ts';
 import { UPLOAD_GONE } from '../../functions/core/transfer/upload-target.ts';
+import { crc64Jones } from '../../functions/core/crc64.ts';
 import { createMemoryFile } from '../doubles/memory-file.ts';
 import { checksumOf, createMemoryStore, type MemoryStore } from '../doubles/memory-store.ts';
 import { plainFile } from '../doubles/plain-scanner.ts';
+import { blindObserver, createRecorder } from '../doubles/observers.ts';
 import { QUICK } from '../doubles/policies.ts';
 import { spoil } from '../doubles/spoiled-target.ts';
 
@@ -15,12 +22,17 @@ const big = plainFile(17 * MIB + 3);
 const small = plainFile(100_000);
 const bigCrc = checksumOf(big);
 
+function jonesOf(bytes: Buffer): bigint {
+  const crc = crc64Jones();
+  crc.update(bytes);
+  return crc.value();
+}
+
 function optionsWith(change: Partial<TransferOptions> = {}): TransferOptions {
   return {
     pool: createSlotPool(4, 8 * MIB),
     policy: QUICK,
-    observe: () => undefined,
-    accept: () => undefined,
+    observe: () => blindObserver(),
     ...change,
   };
 }
@@ -46,7 +58,7 @@ describe('transferFile', () => {
       signal,
     );
 
-    expect(stored).toEqual({ bytes: big.length, crc64: bigCrc, parts: 3, existed: false });
+    expect(stored).toEqual({ bytes: big.length, crc64: bigCrc, parts: 3, keptParts: 0, existed: false });
     expect(store.objects.get(KEY)?.equals(big)).toBe(true);
     expect(target.calls.filter((verb) => verb === 'uploadPart')).toHaveLength(3);
     expect(progress.at(-1)).toBe(big.length);
@@ -117,8 +129,9 @@ describe('transferFile', () => {
   });
 
   describe('leaves nothing behind and fails by name when', () => {
-    it('a part cannot be sent', async () => {
-      const target = spoil(store, [{ verb: 'uploadPart', nth: 3, how: 'before' }]);
+    it('a part can never be sent', async () => {
+      const error = new BackupError('UPLOAD_FAILED', 'no', { details: { code: 'EntityTooLarge' } });
+      const target = spoil(store, [{ verb: 'uploadPart', nth: 3, how: 'before', error }]);
 
       await expect(
         transferFile(createMemoryFile(big), target, KEY, optionsWith(), signal),
@@ -128,53 +141,17 @@ describe('transferFile', () => {
       expectNothingStored();
     });
 
-    it('a part always arrives altered', async () => {
-      const target = spoil(store, [{ verb: 'uploadPart', how: 'altered' }]);
-
-      await expect(
-        transferFile(createMemoryFile(big), target, KEY, optionsWith(), signal),
-      ).rejects.toMatchObject({
-        code: 'CHECKSUM_MISMATCH',
-      });
-      expectNothingStored();
-    });
-
     it.each([
       ['large', big],
       ['small', small],
     ])('the content of a %s file is refused', async (_name, file) => {
       const refused = new BackupError('RDB_TRUNCATED', 'read a.rdb: truncated at byte 7');
-      const options = optionsWith({
-        accept: () => {
-          throw refused;
-        },
-      });
+      const accept = (): void => {
+        throw refused;
+      };
+      const options = optionsWith({ observe: () => blindObserver({ accept }) });
 
       await expect(transferFile(createMemoryFile(file), store, KEY, options, signal)).rejects.toBe(refused);
-      expectNothingStored();
-    });
-
-    it.each([
-      ['large', big],
-      ['small', small],
-    ])('the source of a %s file tells another checksum than its bytes have', async (_name, file) => {
-      const source = createMemoryFile(file, { crc64: '7' });
-
-      await expect(transferFile(source, store, KEY, optionsWith(), signal)).rejects.toMatchObject({
-        code: 'CHECKSUM_MISMATCH',
-        retryable: true,
-      });
-      expectNothingStored();
-    });
-
-    it('the signal aborts in the middle', async () => {
-      const stop = new AbortController();
-      const reason = new BackupError('DEADLINE_NEAR', 'finish in time');
-      const options = optionsWith({ onProgress: () => stop.abort(reason) });
-
-      await expect(transferFile(createMemoryFile(big), store, KEY, options, stop.signal)).rejects.toBe(
-        reason,
-      );
       expectNothingStored();
     });
 
@@ -187,6 +164,286 @@ describe('transferFile', () => {
       );
       expectNothingStored();
     });
+  });
+
+  it.each([
+    ['large', big],
+    ['small', small],
+  ])(
+    'makes no object when the source of a %s file tells another checksum than its bytes have',
+    async (_name, file) => {
+      const source = createMemoryFile(file, { crc64: '7' });
+
+      await expect(transferFile(source, store, KEY, optionsWith(), signal)).rejects.toMatchObject({
+        code: 'CHECKSUM_MISMATCH',
+        retryable: true,
+      });
+      expect(store.objects.size).toBe(0);
+    },
+  );
+
+  it('makes no object of parts that always arrive altered', async () => {
+    const target = spoil(store, [{ verb: 'uploadPart', how: 'altered' }]);
+
+    await expect(
+      transferFile(createMemoryFile(big), target, KEY, optionsWith(), signal),
+    ).rejects.toMatchObject({ code: 'CHECKSUM_MISMATCH' });
+    expect(store.objects.size).toBe(0);
+  });
+
+  describe('goes on where an earlier attempt stopped', () => {
+    const stopped = new BackupError('DEADLINE_NEAR', 'finish in time');
+
+    /** An attempt that is cut after so many parts, and the newest checkpoint that it gave. */
+    async function interrupted(
+      afterParts: number,
+      recorder = createRecorder(),
+      from?: TransferCheckpoint,
+    ): Promise<TransferCheckpoint | undefined> {
+      const stop = new AbortController();
+      let newest: TransferCheckpoint | undefined;
+      let parts = 0;
+      const options = optionsWith({
+        pool: createSlotPool(1, 8 * MIB),
+        observe: recorder.observe,
+        ...(from === undefined ? {} : { from }),
+        onAdvance: (make) => {
+          newest = make();
+          if (++parts === afterParts) stop.abort(stopped);
+        },
+      });
+      await expect(transferFile(createMemoryFile(big), store, KEY, options, stop.signal)).rejects.toBe(
+        stopped,
+      );
+      expect(store.objects.size).toBe(0);
+      return newest;
+    }
+
+    it('with a checkpoint: what it vouches for is neither read nor sent again', async () => {
+      const recorder = createRecorder();
+      const from = await interrupted(2, recorder);
+      expect(from).toMatchObject({ prefix: { parts: 2, bytes: 16 * MIB }, observer: { offset: 16 * MIB } });
+      const target = spoil(store, []);
+      const reads: number[] = [];
+      const source = createMemoryFile(big, { before: async (start) => void reads.push(start) });
+
+      const stored = await transferFile(
+        source,
+        target,
+        KEY,
+        optionsWith({ observe: recorder.observe, ...(from === undefined ? {} : { from }) }),
+        signal,
+      );
+
+      expect(stored).toMatchObject({ crc64: bigCrc, keptParts: 2, existed: false });
+      expect(reads).toEqual([16 * MIB]);
+      expect(target.calls.filter((verb) => verb === 'uploadPart')).toHaveLength(1);
+      expect(recorder.seen().equals(big)).toBe(true);
+      expect(recorder.beganAt).toEqual([0, 16 * MIB]);
+      expect(recorder.accepted).toEqual([jonesOf(big)]);
+      expect(store.objects.get(KEY)?.equals(big)).toBe(true);
+    });
+
+    it('with an observer that has to go back: those bytes are read again, and not sent', async () => {
+      const recorder = createRecorder(5 * MIB);
+      const from = await interrupted(2, recorder);
+      expect(from?.observer.offset).toBe(15 * MIB);
+      const target = spoil(store, []);
+      const reads: number[] = [];
+      const source = createMemoryFile(big, { before: async (start) => void reads.push(start) });
+
+      await transferFile(
+        source,
+        target,
+        KEY,
+        optionsWith({ observe: recorder.observe, ...(from === undefined ? {} : { from }) }),
+        signal,
+      );
+
+      expect(reads).toEqual([15 * MIB, 16 * MIB]);
+      expect(target.calls.filter((verb) => verb === 'uploadPart')).toHaveLength(1);
+      expect(recorder.seen().equals(big)).toBe(true);
+      expect(recorder.accepted).toEqual([jonesOf(big)]);
+    });
+
+    it('without a checkpoint: everything is read, and only what is missing is sent', async () => {
+      await interrupted(2);
+      const recorder = createRecorder();
+      const target = spoil(store, []);
+
+      const stored = await transferFile(
+        createMemoryFile(big),
+        target,
+        KEY,
+        optionsWith({ observe: recorder.observe }),
+        signal,
+      );
+
+      expect(stored).toMatchObject({ crc64: bigCrc, keptParts: 2 });
+      expect(target.calls.filter((verb) => verb === 'uploadPart')).toHaveLength(1);
+      expect(target.calls).not.toContain('begin');
+      expect(recorder.seen().equals(big)).toBe(true);
+    });
+
+    it('after any number of interruptions, each of which brings a part', async () => {
+      const recorder = createRecorder();
+      const first = await interrupted(1, recorder);
+      const second = await interrupted(1, recorder, first);
+      expect(second?.prefix.parts).toBe(2);
+
+      await transferFile(
+        createMemoryFile(big),
+        store,
+        KEY,
+        optionsWith({ observe: recorder.observe, ...(second === undefined ? {} : { from: second }) }),
+        signal,
+      );
+
+      expect(recorder.seen().equals(big)).toBe(true);
+      expect(recorder.accepted).toEqual([jonesOf(big)]);
+      expect(store.objects.get(KEY)?.equals(big)).toBe(true);
+    });
+
+    it('also where the destination lists no checksums: then tags vouch for parts', async () => {
+      const recorder = createRecorder();
+      const from = await interrupted(1, recorder);
+      const mute = {
+        ...store,
+        parts: async (...call: Parameters<MemoryStore['parts']>) =>
+          (await store.parts(...call)).map(({ number, bytes, etag }) => ({
+            number,
+            bytes,
+            etag,
+          })),
+      };
+
+      const stored = await transferFile(
+        createMemoryFile(big),
+        mute,
+        KEY,
+        optionsWith({ observe: recorder.observe, ...(from === undefined ? {} : { from }) }),
+        signal,
+      );
+
+      expect(stored).toMatchObject({ crc64: bigCrc, keptParts: 1 });
+    });
+
+    it.each([
+      [
+        'a part of it was replaced meanwhile',
+        async (upload: string) => store.uploadPart(KEY, upload, 1, wholePart(Buffer.alloc(8 * MIB)), signal),
+      ],
+      ['the upload has been ended', async (upload: string) => store.abort(KEY, upload, signal)],
+    ])('but does not rely on a checkpoint when %s', async (_name, meanwhile) => {
+      const recorder = createRecorder();
+      const from = await interrupted(2, recorder);
+      await meanwhile(from?.upload ?? '');
+
+      const stored = await transferFile(
+        createMemoryFile(big),
+        store,
+        KEY,
+        optionsWith({ observe: recorder.observe, ...(from === undefined ? {} : { from }) }),
+        signal,
+      );
+
+      expect(stored.crc64).toBe(bigCrc);
+      expect(recorder.beganAt).toEqual([0, 0]);
+      expect(store.objects.get(KEY)?.equals(big)).toBe(true);
+    });
+
+    it('from its start when the observer cannot make use of its state', async () => {
+      const recorder = createRecorder();
+      const from = await interrupted(2, recorder);
+      const leftovers: BackupError[] = [];
+
+      const stored = await transferFile(
+        createMemoryFile(big),
+        store,
+        KEY,
+        optionsWith({
+          observe: (checkpoint) => {
+            if (checkpoint !== undefined)
+              throw new BackupError('INTERNAL', 'read a state: of another version');
+            return recorder.observe();
+          },
+          ...(from === undefined ? {} : { from }),
+          onLeftover: (error) => void leftovers.push(error),
+        }),
+        signal,
+      );
+
+      expect(stored).toMatchObject({ crc64: bigCrc, keptParts: 2 });
+      expect(leftovers).toMatchObject([{ message: 'read a state: of another version' }]);
+      expect(recorder.seen().equals(big)).toBe(true);
+    });
+
+    it('with a new upload when it may not look for the old one', async () => {
+      await interrupted(2);
+      const denied = new BackupError('PERMISSION_DENIED', 'list the parts');
+      const target = spoil(store, [{ verb: 'parts', how: 'before', error: denied }]);
+      const leftovers: BackupError[] = [];
+      const options = optionsWith({ onLeftover: (error) => void leftovers.push(error) });
+
+      expect(await transferFile(createMemoryFile(big), target, KEY, options, signal)).toMatchObject({
+        crc64: bigCrc,
+        keptParts: 0,
+      });
+      expect(leftovers).toContain(denied);
+      expect(store.openUploads()).toEqual([]);
+    });
+
+    it('by comparing, when the object was made before the interruption', async () => {
+      const recorder = createRecorder();
+      const from = await interrupted(2, recorder);
+      store.objects.set(KEY, big);
+      const reads: number[] = [];
+      const source = createMemoryFile(big, { before: async (start) => void reads.push(start) });
+
+      const stored = await transferFile(
+        source,
+        store,
+        KEY,
+        optionsWith({ observe: recorder.observe, ...(from === undefined ? {} : { from }) }),
+        signal,
+      );
+
+      expect(stored).toMatchObject({ existed: true, crc64: bigCrc });
+      expect(reads).toEqual([16 * MIB]);
+      expect(recorder.seen().equals(big)).toBe(true);
+    });
+
+    it('and takes no checkpoint of another file for its own, even if all parts are held', async () => {
+      const recorder = createRecorder();
+      const from = await interrupted(2, recorder);
+      if (from === undefined) throw new Error('no checkpoint');
+      const forged = { ...from, prefix: { ...from.prefix, crc64: '12345' } };
+
+      const stored = await transferFile(
+        createMemoryFile(big),
+        store,
+        KEY,
+        optionsWith({ observe: recorder.observe, from: forged }),
+        signal,
+      );
+
+      expect(stored).toMatchObject({ crc64: bigCrc, keptParts: 2 });
+      expect(recorder.beganAt).toEqual([0, 0]);
+    });
+  });
+
+  it('keeps what has arrived for the next attempt when a failure may pass', async () => {
+    const target = spoil(store, [{ verb: 'uploadPart', nth: 3, how: 'before' }]);
+
+    await expect(
+      transferFile(createMemoryFile(big), target, KEY, optionsWith(), signal),
+    ).rejects.toMatchObject({ code: 'UPLOAD_FAILED', retryable: true });
+
+    expect(store.openUploads()).toHaveLength(1);
+    expect(await transferFile(createMemoryFile(big), store, KEY, optionsWith(), signal)).toMatchObject({
+      crc64: bigCrc,
+    });
+    expect(store.openUploads()).toEqual([]);
   });
 
   it('reports the failure and not the clean-up that failed after it', async () => {
@@ -240,7 +497,8 @@ describe('transferFile', () => {
 
   it('leaves the unfinished uploads of others alone when it fails', async () => {
     const theirs = await store.begin(KEY, signal);
-    const target = spoil(store, [{ verb: 'uploadPart', how: 'before' }]);
+    const denied = new BackupError('UPLOAD_FAILED', 'never');
+    const target = spoil(store, [{ verb: 'uploadPart', how: 'before', error: denied }]);
 
     await expect(
       transferFile(createMemoryFile(big), target, KEY, optionsWith(), signal),
@@ -260,7 +518,7 @@ describe('transferFile', () => {
     expect(await transferFile(createMemoryFile(big), target, KEY, options, signal)).toMatchObject({
       crc64: bigCrc,
     });
-    expect(leftovers).toEqual([denied]);
+    expect(new Set(leftovers)).toEqual(new Set([denied]));
   });
 
   it('does not believe an object whose checksum is another one', async () => {
@@ -299,11 +557,12 @@ describe('transferFile', () => {
       store.objects.set(KEY, big);
       const target = spoil(store, []);
       let observed = 0;
-      const options = optionsWith({ observe: (bytes) => (observed += bytes.length) });
+      const write = (bytes: Buffer): void => void (observed += bytes.length);
+      const options = optionsWith({ observe: () => blindObserver({ write }) });
 
       const stored = await transferFile(createMemoryFile(big), target, KEY, options, signal);
 
-      expect(stored).toEqual({ bytes: big.length, crc64: bigCrc, parts: 3, existed: true });
+      expect(stored).toEqual({ bytes: big.length, crc64: bigCrc, parts: 3, keptParts: 0, existed: true });
       expect(observed).toBe(big.length);
       expect(new Set(target.calls)).toEqual(new Set(['head']));
     });

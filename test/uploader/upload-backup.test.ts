@@ -450,14 +450,85 @@ describe('uploadBackup', () => {
     });
   });
 
-  it('stops in order at the deadline: no manifest, no unfinished upload, the deadline as the cause', async () => {
+  it('stops in order at the deadline, and the next call goes on where it stopped', async () => {
     const server = await serve(file);
     const deadline = new AbortController();
-    const near = new BackupError('DEADLINE_NEAR', 'finish within 60 s: 30 s are left');
-    const parts = partsOf(() => [backupOf([server.url])], { onProgress: () => deadline.abort(near) });
+    const near = new BackupError('DEADLINE_NEAR', 'finish within 60 s: 30 s are left', { retryable: true });
+    const parts = partsOf(() => [backupOf([server.url])], {
+      memoryMb: 128,
+      onProgress: () => deadline.abort(near),
+    });
 
-    await expect(upload(parts, 1, deadline)).rejects.toBe(near);
-    expectNothingLeft();
+    await expect(upload(parts, 1, deadline)).rejects.toMatchObject({
+      code: 'DEADLINE_NEAR',
+      details: { keptBytes: 8 * MIB },
+    });
+    expect(store.objects.has(MANIFEST)).toBe(false);
+    expect(store.openUploads()).toMatchObject([{ parts: 1 }]);
+
+    const before = server.requests.length;
+    const { manifest } = await upload(partsOf(() => [backupOf([server.url])]));
+
+    expect(manifest.files[0]).toMatchObject({ crc64: checksumOf(file), rdb: { verdict: 'sound' } });
+    const ranges = server.requests.slice(before).map(({ headers }) => headers.range);
+    expect(new Set(ranges)).toEqual(
+      new Set(['bytes=0-0', `bytes=${8 * MIB}-${16 * MIB - 1}`, `bytes=${16 * MIB}-${file.length - 1}`]),
+    );
+    expect(store.openUploads()).toEqual([]);
+  });
+
+  it('does not read again what it has stored of a cluster, and goes on with the rest', async () => {
+    const servers = [await serve(plainFile(9 * MIB, 5)), await serve(plainFile(9 * MIB, 6))];
+    const deadline = new AbortController();
+    const near = new BackupError('DEADLINE_NEAR', 'finish in time', { retryable: true });
+    const urls = servers.map(({ url }) => url);
+    const never = (): void => undefined;
+    servers[1]?.script((_request, _response, ordinary) => ordinary(), never, never, never);
+    const parts = partsOf(() => [backupOf(urls)], {
+      memoryMb: 512,
+      log: createLog((line) => {
+        lines.push(line);
+        if (line.includes('the file is stored')) setTimeout(() => deadline.abort(near), 20);
+      }),
+    });
+    await expect(upload(parts, 2, deadline)).rejects.toMatchObject({
+      code: 'DEADLINE_NEAR',
+      details: { keptBytes: expect.any(Number) },
+    });
+    const first = [...store.objects.keys()].find((key) => key.endsWith('.rdb')) ?? '';
+    const asked = servers.map(({ requests }) => requests.length);
+
+    const { manifest } = await upload(
+      partsOf(() => [backupOf(urls)]),
+      2,
+    );
+
+    expect(manifest.files).toHaveLength(2);
+    const more = servers.map(({ requests }, n) => requests.length - (asked[n] ?? 0));
+    const storedFirst = manifest.files.findIndex(({ key }) => key === first);
+    expect(more[storedFirst]).toBe(0);
+    expect(more[1 - storedFirst]).toBeGreaterThan(0);
+  });
+
+  it('believes no record of a stored file whose object is another one', async () => {
+    const files = [plainFile(9 * MIB, 5), plainFile(9 * MIB, 6)];
+    const servers = [await serve(files[0] ?? file), await serve(files[1] ?? file)];
+    const urls = servers.map(({ url }) => url);
+    await upload(
+      partsOf(() => [backupOf(urls)]),
+      2,
+    );
+    const keys = [...store.objects.keys()];
+    store.objects.delete(keys.find((key) => key.endsWith('manifest.json')) ?? '');
+    const damaged = keys.find((key) => key.endsWith('.rdb')) ?? '';
+    store.objects.set(damaged, plainFile(9 * MIB, 7));
+
+    await expect(
+      upload(
+        partsOf(() => [backupOf(urls)]),
+        2,
+      ),
+    ).rejects.toMatchObject({ code: 'DESTINATION_CONFLICT' });
   });
 
   it('keeps signatures out of logs and manifests', async () => {
@@ -479,20 +550,21 @@ describe('uploadBackup', () => {
 
 describe('lanesFor', () => {
   it.each([
-    [8, undefined, 4],
+    [8, undefined, 8],
     [8, 256, 4],
-    [8, 512, 8],
-    [8, 3072, 8],
+    [8, 384, 8],
+    [8, 512, 12],
+    [8, 3072, 16],
     [8, 128, 1],
     [64, 512, 1],
-    [64, 1024, 4],
+    [64, 1024, 3],
   ])('with parts of %d MiB and %s MB of memory gives %d', (partMib, memoryMb, lanes) => {
     expect(lanesFor(partMib * MIB, memoryMb)).toBe(lanes);
   });
 
   it('says how much memory a file needs whose parts do not fit', () => {
     expect(() => lanesFor(512 * MIB, 512)).toThrow(
-      expect.objectContaining({ code: 'CONFIG_INVALID', hint: 'give the uploader at least 1728 MB' }),
+      expect.objectContaining({ code: 'CONFIG_INVALID', hint: 'give the uploader at least 1152 MB' }),
     );
   });
 });

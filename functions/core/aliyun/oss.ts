@@ -7,7 +7,14 @@ import { crc64Xz } from '../crc64.ts';
 import { BackupError } from '../errors.ts';
 import type { ObjectHead, ObjectStore } from '../repository/object-store.ts';
 import { PATIENT, retry } from '../transfer/retry.ts';
-import { UPLOAD_GONE, type PartReceipt, type Receipt, type UploadTarget } from '../transfer/upload-target.ts';
+import type { PartBody } from '../transfer/part-body.ts';
+import {
+  UPLOAD_GONE,
+  type HeldPart,
+  type PartReceipt,
+  type Receipt,
+  type UploadTarget,
+} from '../transfer/upload-target.ts';
 import { createOssCaller, type OssCall, type OssCallerOptions, type SdkAnswer } from './oss-call.ts';
 
 export type OssStoreOptions = OssCallerOptions;
@@ -224,13 +231,40 @@ export function createOssStore(options: OssStoreOptions): OssStore {
     key: string,
     upload: string,
     number: number,
-    body: Buffer,
+    body: PartBody,
     signal: AbortSignal,
   ): Promise<Receipt> {
     const does = `upload part ${number} of`;
-    return ask({ does, action: 'oss:PutObject', key, writes: true }, signal, async (sdk) =>
-      toReceipt(await sdk.uploadPart(key, upload, number, body, 0, body.length, {})),
+    const queries = { partNumber: number, uploadId: upload };
+    return ask({ does, action: 'oss:PutObject', key, writes: true }, signal, async (sdk, send) =>
+      toReceipt(await send(await sdk.signatureUrlV4('PUT', PART_EXPIRES_SECONDS, { queries }, key), body)),
     );
+  }
+
+  /** https://help.aliyun.com/en/oss/developer-reference/listparts */
+  async function parts(key: string, upload: string, signal: AbortSignal): Promise<readonly HeldPart[]> {
+    const call: OssCall = { does: 'list the parts of', action: 'oss:ListParts', key };
+    const held: HeldPart[] = [];
+    let marker: string | undefined = '0';
+    while (marker !== undefined) {
+      const query: Record<string, string | number> = { 'max-parts': 1000, 'part-number-marker': marker };
+      const page = await ask(call, signal, async (sdk) =>
+        requireList(await sdk.listParts(key, upload, query, {}), ({ uploadId }) => uploadId === upload),
+      );
+      const last = held.at(-1)?.number ?? 0;
+      for (const part of [page.parts].flat()) {
+        held.push({
+          number: Number(part.PartNumber),
+          bytes: Number(part.Size),
+          etag: part.ETag,
+          ...(part.HashCrc64ecma === undefined ? {} : { crc64: part.HashCrc64ecma }),
+        });
+      }
+      marker = page.isTruncated === 'true' ? page.nextPartNumberMarker : undefined;
+      if (marker !== undefined && (held.at(-1)?.number ?? 0) <= last)
+        throw new BackupError('SERVICE_ERROR', `list the parts of ${bucket}/${key}: a page brought none`);
+    }
+    return held;
   }
 
   /**
@@ -279,11 +313,15 @@ export function createOssStore(options: OssStoreOptions): OssStore {
     put: async (key, body, signal) => put(key, body, signal),
     begin,
     uploadPart,
+    parts,
     complete,
     unfinished,
     abort,
   };
 }
+
+/** Longer than any part takes to be begun; a signature is checked when a request arrives, not when it ends. */
+const PART_EXPIRES_SECONDS = 3600;
 
 const CRC_HEADER = 'x-oss-hash-crc64ecma';
 

@@ -11,7 +11,7 @@ export type Level = (typeof LEVELS)[number];
 const count = z.number().int().nonnegative();
 const instant = z.string().regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/, 'an ISO 8601 instant in UTC');
 
-const fileSchema = z.strictObject({
+export const manifestFileSchema = z.strictObject({
   shard: count,
   name: z.string().min(1),
   /** The whole object key. */
@@ -66,7 +66,7 @@ const manifestSchema = z.strictObject({
     /** True when the backup was not started by this run. */
     adopted: z.boolean(),
   }),
-  files: z.array(fileSchema).min(1),
+  files: z.array(manifestFileSchema).min(1),
   level: z.enum(LEVELS),
   durationMs: count,
   tool: z.strictObject({ name: z.string(), version: z.string() }),

@@ -8,7 +8,7 @@
  * for, and only 206 with exactly that range is believed.
  */
 import { BackupError, redact, type ErrorDetails } from '../errors.ts';
-import type { ByteSource, UrlSupply } from './byte-source.ts';
+import type { ByteSource, OnFilled, UrlSupply } from './byte-source.ts';
 import { ConnectionFailure, askedDelayMs, type HttpAnswer, type HttpClient } from './http.ts';
 import { createPatience, type RetryPolicy } from './retry.ts';
 
@@ -17,8 +17,13 @@ export interface HttpSourceOptions {
   readonly http: HttpClient;
   readonly urls: UrlSupply;
   readonly policy: RetryPolicy;
+  /** How long an answer may bring next to nothing before it is asked for anew; a minute if left out. */
+  readonly dripTimeoutMs?: number;
 }
 
+/** Less than this in a minute is no transfer, though it is no silence either: a fresh connection may do better. */
+const DRIP_BYTES = 64 * 1024;
+const DRIP_TIMEOUT_MS = 60_000;
 /** A URL that was refused this often in a row, each time after a renewal, will not be accepted any more. */
 const MAX_RENEWALS = 2;
 /** An attempt that brought this much counts as progress: the connection is poor, not dead. */
@@ -41,10 +46,12 @@ export async function openHttpSource(options: HttpSourceOptions, signal: AbortSi
     name,
     bytes: opened.bytes,
     ...(opened.crc64 === undefined ? {} : { crc64: opened.crc64 }),
-    read: async (start, into, readSignal) => {
+    ...(opened.etag === undefined ? {} : { identity: `${opened.bytes} ${opened.etag}` }),
+    read: async (start, into, readSignal, onFilled) => {
       if (start < 0 || start + into.length > opened.bytes)
         throw new BackupError('INTERNAL', `read ${name}: the range ends after byte ${opened.bytes}`);
-      await readRange(options, start, into, readSignal, (seen) => requireSame(name, opened, seen, start));
+      const check = (seen: Identity): void => requireSame(name, opened, seen, start);
+      await readRange(options, start, into, readSignal, check, onFilled);
     },
   };
 }
@@ -59,11 +66,12 @@ interface Identity {
 
 /** Reads one range, over as many requests as it takes; each goes on where the one before it stopped. */
 async function readRange(
-  { name, http, urls, policy }: HttpSourceOptions,
+  { name, http, urls, policy, dripTimeoutMs = DRIP_TIMEOUT_MS }: HttpSourceOptions,
   start: number,
   into: Uint8Array,
   signal: AbortSignal,
   check: (seen: Identity) => void,
+  onFilled?: OnFilled,
 ): Promise<void> {
   const patience = createPatience(policy, signal);
   let filled = 0;
@@ -83,12 +91,19 @@ async function readRange(
         answer.discard();
         throw error;
       }
-      await answer.receive((piece) => {
-        if (piece.length > into.length - filled)
-          throw invalid(name, start + filled, 'the answer is longer than the range that was asked for');
-        into.set(piece, filled);
-        filled += piece.length;
-      });
+      // Without a length, only the end tells whether it was the range; until then nobody builds on the bytes.
+      const isMeasured = answer.headers['content-length'] !== undefined;
+      const watch = watchForDrip(answer, dripTimeoutMs);
+      try {
+        const got = await answer.fill(into.subarray(filled), (bytes) => {
+          filled = from + bytes;
+          return watch.saw(bytes, isMeasured ? onFilled?.(filled) : undefined);
+        });
+        filled = from + got;
+      } finally {
+        watch.end();
+      }
+      if (!isMeasured) await onFilled?.(filled);
       if (filled < into.length) {
         throw new BackupError(
           'SOURCE_TRUNCATED',
@@ -101,8 +116,13 @@ async function readRange(
       }
     } catch (thrown) {
       // An answer that was not what it said it is gave bytes of which nobody knows what they are.
-      if (isNoRange(thrown)) filled = from;
-      const error = thrown instanceof ConnectionFailure ? unavailable(name, start + filled, thrown) : thrown;
+      const isTooLong = thrown instanceof ConnectionFailure && thrown.kind === 'too-long';
+      if (isTooLong || isNoRange(thrown)) filled = from;
+      const error = isTooLong
+        ? invalid(name, start + filled, 'the answer is longer than the range that was asked for')
+        : thrown instanceof ConnectionFailure
+          ? unavailable(name, start + filled, thrown)
+          : thrown;
       if (filled > from) renewals = 0;
       if (filled - from >= PROGRESS_BYTES) patience.refill();
       if (isRefusal(error) && renewals < MAX_RENEWALS) {
@@ -113,6 +133,34 @@ async function readRange(
       }
     }
   }
+}
+
+/** Gives up an answer that brings next to nothing, unless it is we who hold it back. */
+function watchForDrip(
+  answer: HttpAnswer,
+  timeoutMs: number,
+): { saw(bytes: number, pause: void | Promise<void>): void | Promise<void>; end(): void } {
+  let seen = 0;
+  let seenBefore = 0;
+  let isHeldBack = false;
+  const timer = setInterval(() => {
+    if (!isHeldBack && seen - seenBefore < DRIP_BYTES) answer.discard();
+    seenBefore = seen;
+  }, timeoutMs);
+  timer.unref();
+  return {
+    saw: (bytes, pause) => {
+      seen = bytes;
+      if (pause === undefined) return undefined;
+      isHeldBack = true;
+      return pause.finally(() => {
+        isHeldBack = false;
+        // What came before the pause says nothing of the time after it.
+        seenBefore = Math.min(seenBefore, seen - DRIP_BYTES);
+      });
+    },
+    end: () => clearInterval(timer),
+  };
 }
 
 /** Throws unless the answer is exactly the bytes `[start, end)`, or for the first answer of a file some of them. */

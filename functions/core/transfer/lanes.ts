@@ -1,41 +1,72 @@
 /**
- * Several lanes work on the parts of one file at once. Each takes the next part and a slot to hold it, fills the
- * slot from the source, and hands it to two consumers at the same time: the sink, which may take parts in any
- * order, and the observer, which sees every byte exactly once and in the file's order.
+ * Several lanes work on the parts of one file at once. Each takes the next part and a slot to hold it, and then three
+ * things happen to the part at the same time: it is read into the slot, it is sent from there while it arrives, and
+ * it is observed. Parts are sent in any order; observed is every byte exactly once and in the file's order.
  *
  * Parts are taken in order, so the part whose turn it is to be observed is always in some lane's hands: lanes that
  * wait for their turn cannot block each other for ever.
  */
-import { combineCrc64Xz, crc64Xz } from '../crc64.ts';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { Crc64Pair } from '../crc64.ts';
 import { BackupError } from '../errors.ts';
+import { UNLIMITED, type Bandwidth } from './bandwidth.ts';
 import type { ByteSource } from './byte-source.ts';
+import { createArrivingPart, type ArrivingPart, type PartBody } from './part-body.ts';
 import type { Part } from './part-plan.ts';
 import { stopReason, throwIfStopped } from './retry.ts';
 import type { SlotPool } from './slot-pool.ts';
 
 export interface LanesOptions {
   readonly source: ByteSource;
+  /** In the file's order; from the first one's start on there are no gaps. */
   readonly parts: readonly Part[];
   readonly pool: SlotPool;
-  /** Takes one part and its CRC-64/XZ; in any order, several at once. The bytes are valid until its promise settles. */
-  readonly sink: (part: Part, bytes: Buffer, crc64: bigint) => Promise<void>;
-  /** Sees the bytes in order. Throwing stops everything. */
+  readonly checksums: () => Crc64Pair;
+  readonly bandwidth?: Bandwidth;
+  /**
+   * Takes one part while it arrives; in any order, several at once. `whole` tells the checksums of its bytes when all
+   * have come. The bytes are valid until its promise settles.
+   */
+  readonly sink: (part: Part, body: PartBody, whole: Promise<PartChecksums>) => Promise<void>;
+  /** Sees the bytes in order, from `observeFrom` on. Throwing stops everything. */
   readonly observe: (bytes: Buffer) => void;
-  /** Called after each part that is done, with its length. */
-  readonly done: (bytes: number) => void;
+  /** Offset in the file; what comes before was observed earlier. */
+  readonly observeFrom?: number;
+  /** Called after each part that is sent and observed. */
+  readonly done: (part: Part, checksums: PartChecksums) => void;
 }
 
+export interface PartChecksums {
+  readonly xz: bigint;
+  readonly jones: bigint;
+}
+
+/** What has arrived is summed in pieces of about this size: large enough for the loops, small enough for the cache. */
+const SUM_BYTES = 256 * 1024;
+/** Observing is the longest work in one piece; between two of these, the connections get their turn. */
+const OBSERVE_BYTES = 1024 * 1024;
+
 /**
- * Passes all parts through. Returns the CRC-64/XZ of the whole. The first failure of any lane stops the others and
- * is what is thrown, after all lanes have come to rest: nothing is in flight when this settles.
+ * Passes all parts through. The first failure of any lane stops the others and is what is thrown, after all lanes
+ * have come to rest: nothing is in flight when this settles.
  */
-export async function runLanes(options: LanesOptions, signal: AbortSignal): Promise<bigint> {
-  const { source, parts, pool, sink, observe, done } = options;
+export async function runLanes(options: LanesOptions, signal: AbortSignal): Promise<void> {
+  const {
+    source,
+    parts,
+    pool,
+    checksums,
+    bandwidth = UNLIMITED,
+    sink,
+    observe,
+    observeFrom = 0,
+    done,
+  } = options;
   const halt = new AbortController();
   const running = AbortSignal.any([signal, halt.signal]);
   const turns = createTurnstile(running);
-  const checksums: (bigint | undefined)[] = parts.map(() => undefined);
   let next = 0;
+  let passed = 0;
   let failure: { readonly error: unknown } | undefined;
 
   // The first failure is the cause; what the others then throw is only its echo.
@@ -59,26 +90,63 @@ export async function runLanes(options: LanesOptions, signal: AbortSignal): Prom
       const part = parts[index];
       if (part === undefined) return;
       const bytes = slot.bytes.subarray(0, part.bytes);
-      await source.read(part.start, bytes, running);
-      const crc = crc64Xz();
-      crc.update(bytes);
-      // Both come to rest before the slot is used again, also when one of them fails.
+      const arriving = createArrivingPart(bytes);
+      const whole = receive(part, bytes, arriving);
+      // All come to rest before the slot is used again, also when one of them fails.
       await Promise.all([
-        sink(part, bytes, crc.value()).catch(fail),
-        turns
-          .wait(index)
-          .then(() => {
-            observe(bytes);
-            turns.advance();
-          })
-          .catch(fail),
+        whole.catch(fail),
+        sink(part, arriving, whole).catch(fail),
+        observeInTurn(index, part, bytes, arriving).catch(fail),
       ]);
       if (failure !== undefined) return;
-      checksums[index] = crc.value();
-      done(part.bytes);
+      passed++;
+      done(part, await whole);
     } finally {
       slot.release();
     }
+  }
+
+  async function receive(part: Part, bytes: Buffer, arriving: ArrivingPart): Promise<PartChecksums> {
+    const sums = checksums();
+    let summed = 0;
+    let spent = 0;
+    const take = (filled: number): void | Promise<void> => {
+      if (filled - summed >= SUM_BYTES || filled === part.bytes) {
+        sums.update(bytes.subarray(summed, filled));
+        summed = filled;
+      }
+      arriving.arrived(filled);
+      const more = filled - spent;
+      spent = filled;
+      return bandwidth.spend(more);
+    };
+    try {
+      await source.read(part.start, bytes, running, take);
+      if (spent < part.bytes) await take(part.bytes);
+      return { xz: sums.xz(), jones: sums.jones() };
+    } catch (error) {
+      arriving.fail(error);
+      throw error;
+    }
+  }
+
+  async function observeInTurn(
+    index: number,
+    part: Part,
+    bytes: Buffer,
+    arriving: ArrivingPart,
+  ): Promise<void> {
+    await turns.wait(index);
+    let at = Math.min(part.bytes, Math.max(0, observeFrom - part.start));
+    while (at < part.bytes) {
+      const filled = await arriving.reach(at + 1);
+      throwIfStopped(running);
+      const end = Math.min(filled, at + OBSERVE_BYTES);
+      observe(bytes.subarray(at, end));
+      at = end;
+      if (at < filled) await nextTurn();
+    }
+    turns.advance();
   }
 
   await Promise.all(Array.from({ length: Math.min(pool.slots, parts.length) }, async () => lane()));
@@ -86,13 +154,9 @@ export async function runLanes(options: LanesOptions, signal: AbortSignal): Prom
   halt.abort();
   if (failure !== undefined) throw failure.error;
   throwIfStopped(signal);
-  return parts.reduce((whole, part, index) => {
-    const crc = checksums[index];
-    // A hole: no lane failed, and yet a part was not passed. It must never be taken for a whole file.
-    if (crc === undefined)
-      throw new BackupError('INTERNAL', `pass part ${part.number} of ${source.name}: skipped`);
-    return index === 0 ? crc : combineCrc64Xz(whole, crc, part.bytes);
-  }, 0n);
+  // A hole: no lane failed, and yet a part was not passed. It must never be taken for a whole file.
+  if (passed !== parts.length)
+    throw new BackupError('INTERNAL', `pass ${source.name}: ${passed} of ${parts.length} parts`);
 }
 
 /** Lets numbered visitors through one at a time: 0, 1, 2, … */

@@ -12,36 +12,49 @@ export interface Slot {
 }
 
 export interface SlotPool {
+  /** How many there are at most. */
   readonly slots: number;
   readonly slotBytes: number;
+  /** How many may be in use at once, from 1 to `slots`. Lowering it takes nothing away: slots that come back rest. */
+  limit: number;
   /** Waits, first come first served, until a slot is free. Rejects with the signal's reason. */
   take(signal: AbortSignal): Promise<Slot>;
 }
 
-export function createSlotPool(slots: number, slotBytes: number): SlotPool {
+/** @param make gives the buffer of the slot of that number, once each; ordinary memory if left out */
+export function createSlotPool(
+  slots: number,
+  slotBytes: number,
+  make: (number: number) => Buffer = () => Buffer.allocUnsafeSlow(slotBytes),
+): SlotPool {
   const free: Buffer[] = [];
   const waiting: ((bytes: Buffer) => void)[] = [];
   let made = 0;
+  let inUse = 0;
+  let limit = slots;
+
+  /** Serves who waits, as far as the limit allows. */
+  function serve(): void {
+    while (waiting.length > 0 && inUse < limit) {
+      inUse++;
+      waiting.shift()?.(free.pop() ?? make(made++));
+    }
+  }
 
   async function take(signal: AbortSignal): Promise<Slot> {
     throwIfStopped(signal);
-    const bytes = free.pop() ?? (made < slots ? make() : await next(signal));
+    const bytes = await next(signal);
     let released = false;
     return {
       bytes,
       release: () => {
         if (released) return;
         released = true;
-        const heir = waiting.shift();
-        if (heir === undefined) free.push(bytes);
-        else heir(bytes);
+        inUse--;
+        free.push(bytes);
+        serve();
       },
     };
-  }
-
-  function make(): Buffer {
-    made++;
-    return Buffer.allocUnsafeSlow(slotBytes);
   }
 
   async function next(signal: AbortSignal): Promise<Buffer> {
@@ -57,8 +70,20 @@ export function createSlotPool(slots: number, slotBytes: number): SlotPool {
       };
       signal.addEventListener('abort', giveUp, { once: true });
       waiting.push(heir);
+      serve();
     });
   }
 
-  return { slots, slotBytes, take };
+  return {
+    slots,
+    slotBytes,
+    take,
+    get limit() {
+      return limit;
+    },
+    set limit(wanted) {
+      limit = Math.max(1, Math.min(slots, wanted));
+      serve();
+    },
+  };
 }

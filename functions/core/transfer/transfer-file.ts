@@ -7,35 +7,75 @@
  * - the observer accepts the content;
  * - the finished object's length and checksum are ours.
  *
+ * **Nothing starts over.** An unfinished upload under the same key is an earlier attempt at the same file, or another
+ * uploader that is at work on it; either way its parts are taken over: those that a checkpoint vouches for without
+ * another look, the others once the source has been read and their checksums are equal. Only what is missing is sent.
+ *
  * An object that is there already (an earlier attempt ended after making it) is not replaced: the source is read
- * again, observed again, and compared with it.
+ * again, as far as no checkpoint vouches for it, observed again, and compared with it.
  */
-import { crc64Xz } from '../crc64.ts';
+import { createHash } from 'node:crypto';
+import { crc64Pair, type Crc64Pair } from '../crc64.ts';
 import { BackupError, asBackupError } from '../errors.ts';
+import type { Bandwidth } from './bandwidth.ts';
 import type { ByteSource } from './byte-source.ts';
-import { runLanes } from './lanes.ts';
+import { runLanes, type PartChecksums } from './lanes.ts';
+import type { PartBody } from './part-body.ts';
 import { planParts, type Part } from './part-plan.ts';
+import { NOTHING, growPrefix, isPrefixOf, plainEtag, type Prefix } from './prefix.ts';
 import { createPatience, type RetryPolicy } from './retry.ts';
 import type { SlotPool } from './slot-pool.ts';
 import {
   UPLOAD_GONE,
+  type HeldPart,
   type PartReceipt,
   type Receipt,
   type TargetObject,
   type UploadTarget,
 } from './upload-target.ts';
 
+/** Reads the content while it passes. */
+export interface Observer {
+  /** The bytes in order, once. Throwing stops the transfer. */
+  write(bytes: Buffer): void;
+  /**
+   * Called after the last byte and before the object is made; throwing refuses it.
+   * @param jones CRC-64/Jones from zero of the whole file
+   */
+  accept(jones: bigint): void;
+  /** The newest point at which another observer could go on; undefined when there is none. */
+  checkpoint(): ObserverCheckpoint | undefined;
+}
+
+export interface ObserverCheckpoint {
+  /** The first byte that is still to be observed. */
+  readonly offset: number;
+  readonly state: Buffer;
+}
+
+/** Where a transfer can go on in another process. */
+export interface TransferCheckpoint {
+  readonly upload: string;
+  readonly prefix: Prefix;
+  readonly observer: ObserverCheckpoint;
+}
+
 export interface TransferOptions {
   /** Its slots must hold `partSizeFor(source.bytes)` bytes. */
   readonly pool: SlotPool;
   readonly policy: RetryPolicy;
-  /** Sees all bytes in order, once. Throwing stops the transfer. */
-  readonly observe: (bytes: Buffer) => void;
-  /** Called after the last byte and before the object is made; throwing refuses it. */
-  readonly accept: () => void;
-  /** Called after each finished part. */
+  /** A new observer, which goes on at the checkpoint if there is one. Throws when it cannot; it is then asked for one from the start. */
+  readonly observe: (from?: ObserverCheckpoint) => Observer;
+  /** Of each part; plain ones if left out. */
+  readonly checksums?: () => Crc64Pair;
+  readonly bandwidth?: Bandwidth;
+  /** Of an earlier attempt at the same file. One that does not fit what is found is left aside. */
+  readonly from?: TransferCheckpoint;
+  /** Called whenever the transfer could go on from further ahead than before; `make` tells where, if it is worth keeping. */
+  readonly onAdvance?: (make: () => TransferCheckpoint | undefined) => void;
+  /** Called after each part that is done. */
   readonly onProgress?: (doneBytes: number) => void;
-  /** What could not be cleaned up; the failure itself is thrown. */
+  /** What could not be cleaned up or not be found out; the transfer goes on, or its failure is thrown. */
   readonly onLeftover?: (error: BackupError) => void;
 }
 
@@ -44,6 +84,8 @@ export interface TransferredFile {
   /** CRC-64/XZ, decimal. */
   readonly crc64: string;
   readonly parts: number;
+  /** How many of the parts an earlier attempt had sent. */
+  readonly keptParts: number;
   /** True when the object was there before, and was compared instead of written. */
   readonly existed: boolean;
 }
@@ -65,27 +107,87 @@ export async function transferFile(
     ? compareOnly(target, key, signal)
     : await openUpload(source, target, key, parts, options, signal);
   try {
-    let doneBytes = 0;
-    const crc64 = await runLanes(
-      {
-        source,
-        parts,
-        pool: options.pool,
-        sink: async (part, bytes, crc) => sink.take(part, bytes, crc.toString()),
-        observe: options.observe,
-        done: (bytes) => options.onProgress?.((doneBytes += bytes)),
-      },
-      signal,
-    );
-    requireSourceChecksum(source, crc64.toString());
-    options.accept();
-    const whole = { bytes: source.bytes, crc64: crc64.toString() };
-    const existed = await sink.finish(whole);
-    return { ...whole, parts: parts.length, existed };
+    return await pass(source, parts, sink, options, signal);
   } catch (error) {
-    await sink.abandon();
+    await sink.abandon(error);
     throw error;
   }
+}
+
+async function pass(
+  source: ByteSource,
+  parts: readonly Part[],
+  sink: Sink,
+  options: TransferOptions,
+  signal: AbortSignal,
+): Promise<TransferredFile> {
+  const { pool, bandwidth, checksums = crc64Pair, onAdvance, onProgress } = options;
+  const { from, observer } = begin(sink, parts, options);
+  const prefix = growPrefix(from?.prefix ?? NOTHING);
+  const observeFrom = from?.observer.offset ?? 0;
+  const make = (): TransferCheckpoint | undefined => {
+    const point = observer.checkpoint();
+    return point === undefined
+      ? undefined
+      : { upload: sink.upload, prefix: prefix.current(), observer: point };
+  };
+  let doneBytes = Math.min(prefix.current().bytes, observeFrom);
+  if (doneBytes > 0) onProgress?.(doneBytes);
+  await runLanes(
+    {
+      source,
+      parts: whatIsLeft(parts, prefix.current(), observeFrom),
+      pool,
+      checksums,
+      ...(bandwidth === undefined ? {} : { bandwidth }),
+      sink: async (part, body, whole) => {
+        if (part.number > (from?.prefix.parts ?? 0)) await sink.take(part, body, whole);
+      },
+      observe: (bytes) => observer.write(bytes),
+      observeFrom,
+      done: (part, sums) => {
+        if (part.number > (from?.prefix.parts ?? 0) && prefix.add(part, sums, sink.etagOf(part)))
+          onAdvance?.(make);
+        onProgress?.((doneBytes += part.bytes));
+      },
+    },
+    signal,
+  );
+  const { bytes, crc64, jones } = prefix.current();
+  if (bytes !== source.bytes)
+    throw new BackupError('INTERNAL', `transfer ${source.name}: ${bytes} of ${source.bytes} bytes`);
+  requireSourceChecksum(source, crc64);
+  observer.accept(BigInt(jones));
+  const existed = await sink.finish({ bytes, crc64 });
+  return { bytes, crc64, parts: parts.length, keptParts: sink.kept(), existed };
+}
+
+/** The observer, and the checkpoint that it goes on from if it can be relied upon. */
+function begin(
+  sink: Sink,
+  parts: readonly Part[],
+  { from, observe, onLeftover }: TransferOptions,
+): { readonly from?: TransferCheckpoint; readonly observer: Observer } {
+  if (from !== undefined && sink.holds(from, parts)) {
+    try {
+      return { from, observer: observe(from.observer) };
+    } catch (error) {
+      onLeftover?.(asBackupError(error));
+    }
+  }
+  return { observer: observe() };
+}
+
+/**
+ * The parts that still have to pass. What the prefix covers has been sent, and is read again only where the observer
+ * has not seen it: it can go on between two keys only, so it may have to go back a little.
+ */
+function whatIsLeft(parts: readonly Part[], prefix: Prefix, observeFrom: number): readonly Part[] {
+  const again = parts.slice(0, prefix.parts).flatMap(({ number, start, bytes }) => {
+    const from = Math.max(start, observeFrom);
+    return from < start + bytes ? [{ number, start: from, bytes: start + bytes - from }] : [];
+  });
+  return [...again, ...parts.slice(prefix.parts)];
 }
 
 /** A file of one part stays in its slot until it has been accepted; then one put stores it. */
@@ -93,24 +195,30 @@ async function putWhole(
   source: ByteSource,
   target: UploadTarget,
   key: string,
-  { pool, policy, observe, accept, onProgress }: TransferOptions,
+  { pool, policy, observe, checksums = crc64Pair, bandwidth, onProgress }: TransferOptions,
   signal: AbortSignal,
 ): Promise<TransferredFile> {
   const slot = await pool.take(signal);
   try {
     const body = slot.bytes.subarray(0, source.bytes);
-    await source.read(0, body, signal);
-    const crc = crc64Xz();
-    crc.update(body);
-    const whole = { bytes: source.bytes, crc64: crc.value().toString() };
-    observe(body);
+    let read = 0;
+    await source.read(0, body, signal, (filled) => {
+      const more = filled - read;
+      read = filled;
+      return bandwidth?.spend(more);
+    });
+    const sums = checksums();
+    sums.update(body);
+    const whole = { bytes: source.bytes, crc64: sums.xz().toString() };
+    const observer = observe();
+    observer.write(body);
     requireSourceChecksum(source, whole.crc64);
-    accept();
+    observer.accept(sums.jones());
     const existed = await settle(target, key, whole, policy, signal, async () =>
       target.put(key, body, signal),
     );
     onProgress?.(source.bytes);
-    return { ...whole, parts: 1, existed };
+    return { ...whole, parts: 1, keptParts: 0, existed };
   } finally {
     slot.release();
   }
@@ -123,34 +231,98 @@ interface Whole {
 
 /** Where the parts go: into an upload, or nowhere when the object is there already. */
 interface Sink {
-  take(part: Part, bytes: Buffer, crc64: string): Promise<void>;
+  /** Empty when nothing is sent. */
+  readonly upload: string;
+  /** Whether a checkpoint's parts can be relied upon without being read again. */
+  holds(checkpoint: TransferCheckpoint, plan: readonly Part[]): boolean;
+  take(part: Part, body: PartBody, whole: Promise<PartChecksums>): Promise<void>;
+  /** Of a part that was taken. */
+  etagOf(part: Part): string;
+  /** How many parts were there before. */
+  kept(): number;
   /** Makes the object and proves that it is the whole. True when another attempt made it. */
   finish(whole: Whole): Promise<boolean>;
-  /** After a failure: leaves nothing unfinished behind. Never throws. */
-  abandon(): Promise<void>;
+  /** After a failure: leaves nothing behind that is of no use to another attempt. Never throws. */
+  abandon(failure: unknown): Promise<void>;
 }
 
 async function openUpload(
   source: ByteSource,
   target: UploadTarget,
   key: string,
-  parts: readonly Part[],
+  plan: readonly Part[],
   options: TransferOptions,
   signal: AbortSignal,
 ): Promise<Sink> {
   try {
+    const earlier = await findEarlier(target, key, options, signal);
+    if (earlier !== undefined) return partByPart(source, target, key, plan, earlier, options, signal);
     const upload = await target.begin(key, signal);
-    return partByPart(source, target, key, upload, parts, options, signal);
+    return partByPart(source, target, key, plan, { upload, held: new Map(), isMine: true }, options, signal);
   } catch (error) {
     if (!isConflict(error)) throw error;
     return compareOnly(target, key, signal);
   }
 }
 
-/** The object is there: nothing is sent, only compared. */
+/** An unfinished upload and what it holds. */
+interface Earlier {
+  readonly upload: string;
+  /** Begun by this very call. */
+  readonly isMine: boolean;
+  readonly held: ReadonlyMap<number, HeldPart>;
+}
+
+/**
+ * The unfinished upload under the key that has come furthest, the checkpoint's own first. Undefined when there is none,
+ * and when it cannot be found out: then a new one is begun, which costs time and nothing else.
+ */
+async function findEarlier(
+  target: UploadTarget,
+  key: string,
+  { from, onLeftover }: TransferOptions,
+  signal: AbortSignal,
+): Promise<Earlier | undefined> {
+  let best: Earlier | undefined;
+  try {
+    for (const upload of await target.unfinished(key, signal)) {
+      const held = await partsOf(target, key, upload, signal);
+      if (held === undefined) continue;
+      const earlier = { upload, held, isMine: false };
+      if (upload === from?.upload) return earlier;
+      if (best === undefined || held.size >= best.held.size) best = earlier;
+    }
+  } catch (thrown) {
+    const error = asBackupError(thrown);
+    if (error.code !== 'PERMISSION_DENIED') throw error;
+    onLeftover?.(error);
+  }
+  return best;
+}
+
+async function partsOf(
+  target: UploadTarget,
+  key: string,
+  upload: string,
+  signal: AbortSignal,
+): Promise<ReadonlyMap<number, HeldPart> | undefined> {
+  try {
+    const held = await target.parts(key, upload, signal);
+    return new Map(held.map((part) => [part.number, part]));
+  } catch (error) {
+    if (error instanceof BackupError && isGone(error)) return undefined;
+    throw error;
+  }
+}
+
+/** The object is there: nothing is sent, only compared, in the end and as a whole; so any checkpoint will do. */
 function compareOnly(target: UploadTarget, key: string, signal: AbortSignal): Sink {
   return {
-    take: async () => undefined,
+    upload: NO_UPLOAD,
+    holds: () => true,
+    take: async (_part, _body, whole) => void (await whole),
+    etagOf: () => '',
+    kept: () => 0,
     finish: async (whole) => {
       await requireStored(target, key, whole, 'DESTINATION_CONFLICT', undefined, signal);
       return true;
@@ -158,6 +330,8 @@ function compareOnly(target: UploadTarget, key: string, signal: AbortSignal): Si
     abandon: async () => undefined,
   };
 }
+
+const NO_UPLOAD = '';
 
 /** How often a part is sent again when the destination received other bytes than were sent. */
 const MAX_MISMATCHES = 3;
@@ -168,16 +342,32 @@ function partByPart(
   source: ByteSource,
   target: UploadTarget,
   key: string,
-  upload: string,
-  parts: readonly Part[],
+  plan: readonly Part[],
+  { upload, held, isMine }: Earlier,
   { policy, onLeftover }: TransferOptions,
   signal: AbortSignal,
 ): Sink {
   const receipts = new Map<number, PartReceipt>();
+  const kept = new Set<number>();
 
-  async function take(part: Part, bytes: Buffer, crc64: string): Promise<void> {
+  function holds({ upload: theirs, prefix }: TransferCheckpoint): boolean {
+    if (theirs !== upload || !isPrefixOf(prefix, plan, held)) return false;
+    for (const part of plan.slice(0, prefix.parts)) keep(held.get(part.number));
+    return true;
+  }
+
+  function keep(part: HeldPart | undefined): void {
+    if (part === undefined) return;
+    kept.add(part.number);
+    receipts.set(part.number, part);
+  }
+
+  async function take(part: Part, body: PartBody, whole: Promise<PartChecksums>): Promise<void> {
+    const there = held.get(part.number);
+    if (there?.bytes === part.bytes && (await isSame(there, body, whole))) return keep(there);
     for (let mismatches = 0; ; mismatches++) {
-      const receipt = await target.uploadPart(key, upload, part.number, bytes, signal);
+      const receipt = await target.uploadPart(key, upload, part.number, body, signal);
+      const crc64 = (await whole).xz.toString();
       if (receipt.crc64 === undefined || receipt.crc64 === crc64)
         return void receipts.set(part.number, { ...receipt, number: part.number });
       if (mismatches === MAX_MISMATCHES) {
@@ -191,11 +381,11 @@ function partByPart(
   }
 
   async function finish(whole: Whole): Promise<boolean> {
-    const complete = parts.flatMap(({ number }) => receipts.get(number) ?? []);
-    if (complete.length !== parts.length)
+    const complete = plan.flatMap(({ number }) => receipts.get(number) ?? []);
+    if (complete.length !== plan.length)
       throw new BackupError(
         'INTERNAL',
-        `complete ${key}: ${complete.length} of ${parts.length} parts arrived`,
+        `complete ${key}: ${complete.length} of ${plan.length} parts arrived`,
       );
     const existed = await settle(target, key, whole, policy, signal, async () =>
       target.complete(key, upload, complete, signal),
@@ -204,7 +394,8 @@ function partByPart(
     return existed;
   }
 
-  async function abandon(): Promise<void> {
+  async function abandon(failure: unknown): Promise<void> {
+    if (!isHopeless(failure) && !(isMine && isFinal(failure))) return;
     try {
       await target.abort(key, upload, AbortSignal.timeout(ABORT_TIMEOUT_MS));
     } catch (error) {
@@ -212,8 +403,53 @@ function partByPart(
     }
   }
 
-  return { take, finish, abandon };
+  return {
+    upload,
+    holds,
+    take,
+    etagOf: ({ number }) => receipts.get(number)?.etag ?? '',
+    kept: () => kept.size,
+    finish,
+    abandon,
+  };
 }
+
+/** Whether a part that the destination holds is the one that has just been read. */
+async function isSame(there: HeldPart, body: PartBody, whole: Promise<PartChecksums>): Promise<boolean> {
+  const { xz } = await whole;
+  if (there.crc64 !== undefined) return there.crc64 === xz.toString();
+  // A part's ETag is its MD5: https://help.aliyun.com/en/oss/developer-reference/uploadpart
+  const md5 = createHash('md5');
+  for await (const piece of body.pieces()) md5.update(piece);
+  return plainEtag(there.etag) === md5.digest('hex').toUpperCase();
+}
+
+/** What every attempt would find again, whoever makes it: then the parts are of no use to anybody. */
+function isHopeless(failure: unknown): boolean {
+  return HOPELESS.has(asBackupError(originOf(failure)).code);
+}
+
+/** Who was stopped because something else failed, failed because of that. */
+function originOf(failure: unknown): unknown {
+  return failure instanceof BackupError &&
+    failure.code === 'INTERRUPTED' &&
+    failure.cause instanceof BackupError
+    ? failure.cause
+    : failure;
+}
+
+/** What the next attempt of this uploader would find again, but perhaps not another's. */
+function isFinal(failure: unknown): boolean {
+  const { code, retryable } = asBackupError(originOf(failure));
+  return !retryable && code !== 'DEADLINE_NEAR' && code !== 'INTERRUPTED';
+}
+
+const HOPELESS: ReadonlySet<string> = new Set([
+  'RDB_CORRUPT',
+  'RDB_TRUNCATED',
+  'RDB_UNSUPPORTED',
+  'SOURCE_CHANGED',
+]);
 
 /**
  * Ends what is unfinished under the key of a finished object: our own upload when another uploader was faster, one

@@ -1,4 +1,5 @@
 /** Where bytes go: an object made of parts, or of one put. It is never replaced and never deleted. */
+import type { PartBody } from './part-body.ts';
 
 export interface UploadTarget {
   /** The object under that key, if there is one. */
@@ -11,16 +12,20 @@ export interface UploadTarget {
   begin(key: string, signal: AbortSignal): Promise<string>;
 
   /**
-   * Sends one part; sending it again replaces it. Transient failures are retried inside. The body must not change
-   * until the promise settles. UPLOAD_GONE in `details.reason` says that somebody ended the upload.
+   * Sends one part while it arrives; sending it again replaces it. Transient failures are retried inside, each time
+   * from the part's first byte; a failure of the arrival itself is thrown as it is. The bytes must not change until
+   * the promise settles. UPLOAD_GONE in `details.reason` says that somebody ended the upload.
    */
   uploadPart(
     key: string,
     upload: string,
     number: number,
-    body: Buffer,
+    body: PartBody,
     signal: AbortSignal,
   ): Promise<Receipt>;
+
+  /** The parts that the upload holds, by number. Throws with UPLOAD_GONE when there is no such upload. */
+  parts(key: string, upload: string, signal: AbortSignal): Promise<readonly HeldPart[]>;
 
   /**
    * Makes the object of exactly these parts. Asked once and never repeated inside: after a failure nobody knows
@@ -44,6 +49,10 @@ export interface Receipt {
 
 export interface PartReceipt extends Receipt {
   readonly number: number;
+}
+
+export interface HeldPart extends PartReceipt {
+  readonly bytes: number;
 }
 
 export interface TargetObject {
