@@ -14,7 +14,13 @@ const ENTRIES = {
   'function-host': 'emulator/fc/function-host.ts',
   cli: 'cli/main.ts',
   demo: 'demo/main.ts',
-  ...(existsSync('test/bench/main.ts') ? { bench: 'test/bench/main.ts' } : {}),
+  ...(existsSync('test/bench/main.ts')
+    ? {
+        bench: 'test/bench/main.ts',
+        'bench-uploader': 'test/bench/clients/uploader.ts',
+        'bench-ali-oss': 'test/bench/clients/ali-oss.ts',
+      }
+    : {}),
 };
 const FUNCTIONS = ['orchestrator', 'uploader'];
 

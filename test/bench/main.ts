@@ -1,226 +1,154 @@
 /**
- * The bench: one large file through the uploader, beside the template's method and a plain `curl | curl`, over
- * loopback, every method in processes of its own, in turns. `--size 1GB --runs 3 --json`.
+ * The bench: backups through the uploader, beside other ways to move them, over loopback. `--help` says what can be
+ * asked for, docs/bench.md how it is measured.
  */
-import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { cpus, tmpdir } from 'node:os';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { cpus } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
-import Table from 'cli-table3';
-import { startLeanServers } from './lean-servers.ts';
-import { measureCurl, measureRole, usageSince, type Measured } from './measure.ts';
-import { streamedPut, upload, wholeFileInMemory, type Ends } from './methods.ts';
-import { writeRdbFile, type RdbFile } from './rdb-file.ts';
+import { describeRecipe, obtainFile, type RecipeName } from './files.ts';
+import { twoCores } from './measure.ts';
+import { HELP, parseOptions, type Options } from './options.ts';
+import { plotGrowth } from './plots.ts';
+import type { Results, Section } from './results.ts';
+import {
+  measureByFiles,
+  measureBySize,
+  measureKill,
+  measureSection,
+  type Bench,
+  type Subject,
+} from './sections.ts';
+import type { ServersPlan } from './servers/servers.ts';
+import { playServers, type Cores } from './stand.ts';
+import { toMarkdown, toText } from './tables.ts';
 
-const METHODS = ['tairlift', 'template', 'streamed', 'curl | curl'] as const;
-type Method = (typeof METHODS)[number];
+const CACHE = join(__dirname, '../../node_modules/.cache/tairlift-bench');
+const QUICK_BYTES = 24 * 1024 ** 2;
+const EXIT = { done: 0, failed: 1, usage: 2, interrupted: 130 } as const;
 
-const DESCRIPTIONS: Readonly<Record<Method, string>> = {
-  tairlift: 'tairlift uploader, 256 MB, everything verified',
-  template: 'template’s method: whole file in memory, one put',
-  streamed: 'the same, streamed into one put; verifies nothing',
-  'curl | curl': 'curl | curl -T -, verifies nothing',
-};
-
-interface Row {
-  readonly method: Method;
-  readonly runs: readonly Measured[];
-  /** Why it was not measured. */
-  readonly missing?: string;
-}
-
-async function main(args: readonly string[]): Promise<void> {
-  const { values } = parseArgs({
-    args: [...args],
-    options: {
-      size: { type: 'string', default: '1GB' },
-      runs: { type: 'string', default: '3' },
-      json: { type: 'boolean', default: false },
-      role: { type: 'string' },
-      ends: { type: 'string' },
-      file: { type: 'string' },
-    },
-  });
-  if (values.role !== undefined) return play(values.role, values.ends ?? '', values.file ?? '');
-  const runs = Number(values.runs);
-  if (!Number.isInteger(runs) || runs < 1) throw new Error(`--runs: a whole number, not "${values.runs}"`);
-  await bench(parseSize(values.size), runs, values.json);
-}
-
-async function bench(bytes: number, runs: number, json: boolean): Promise<void> {
-  const say = (line: string): void => void process.stderr.write(`${line}\n`);
-  const folder = await mkdtemp(join(tmpdir(), 'tairlift-bench-'));
-  let servers: ChildProcess | undefined;
+async function main(args: readonly string[]): Promise<number> {
+  if (args[0] === 'servers') {
+    await playServers(JSON.parse(args[1] ?? '') as ServersPlan); // from openStand
+    return new Promise(() => undefined);
+  }
+  let options: Options | undefined;
   try {
-    say(`writing an RDB file of ${values(bytes)}`);
-    const file = await writeRdbFile(join(folder, 'big.rdb'), bytes);
-    servers = spawn(process.execPath, [__filename, '--role', 'servers', '--file', JSON.stringify(file)], {
-      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-    });
-    const ends = await firstMessage(servers);
-    const rows = await measureAll(ends, runs, say);
-    const report = toReport(file, rows);
-    process.stdout.write(json ? `${JSON.stringify(report, null, 2)}\n` : `${toTable(report)}\n`);
-  } finally {
-    servers?.kill();
-    await rm(folder, { recursive: true, force: true });
+    options = parseOptions(args);
+  } catch (error) {
+    say(error instanceof Error ? error.message : String(error));
+    return EXIT.usage;
+  }
+  if (options === undefined) {
+    process.stdout.write(HELP);
+    return EXIT.done;
+  }
+  const interruption = new AbortController();
+  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => interruption.abort());
+  try {
+    const results = await measureAll(options, interruption.signal);
+    process.stdout.write(`${toText(results)}\n`);
+    if (options.json !== undefined) await writeJson(options.json, results);
+    if (options.docs !== undefined) await renewDocs(options.docs, results);
+    return hasFailures(results) ? EXIT.failed : EXIT.done;
+  } catch (error) {
+    if (interruption.signal.aborted) return EXIT.interrupted;
+    throw error;
   }
 }
 
-/** In turns, so that what else the machine does meets all alike. */
-async function measureAll(ends: Ends, runs: number, say: (line: string) => void): Promise<readonly Row[]> {
-  const measured = new Map<Method, Measured[]>(METHODS.map((method) => [method, []]));
-  const hasCurl = spawnSync('curl', ['--version']).status === 0;
-  for (let run = 1; run <= runs; run++) {
-    for (const method of METHODS) {
-      if (method === 'curl | curl' && !hasCurl) continue;
-      await fetch(`${ends.oss}/forget`);
-      say(`run ${run} of ${runs}: ${method}`);
-      measured.get(method)?.push(await measure(method, ends));
-    }
-  }
-  return METHODS.map((method) => ({
-    method,
-    runs: measured.get(method) ?? [],
-    ...(method === 'curl | curl' && !hasCurl ? { missing: 'curl is not installed' } : {}),
-  }));
-}
-
-async function measure(method: Method, ends: Ends): Promise<Measured> {
-  if (method === 'curl | curl') return measureCurl(ends.download, ends.oss);
-  return measureRole(__filename, ['--role', method, '--ends', JSON.stringify(ends)]);
-}
-
-/** What a child of the bench does. */
-async function play(role: string, ends: string, file: string): Promise<void> {
-  if (role === 'servers') {
-    process.send?.(await startLeanServers(JSON.parse(file) as RdbFile));
-    // The parent's end is the signal to stop, however it ends.
-    process.once('disconnect', () => process.exit(0));
-    return;
-  }
-  const startedAt = performance.now() - process.uptime() * 1000;
-  await workOf(role)(JSON.parse(ends) as Ends);
-  process.send?.(usageSince(startedAt), () => process.exit(0));
-}
-
-function workOf(role: string): (ends: Ends) => Promise<void> {
-  if (role === 'tairlift') return upload;
-  return role === 'streamed' ? streamedPut : wholeFileInMemory;
-}
-
-async function firstMessage(child: ChildProcess): Promise<Ends> {
-  return new Promise((resolve, reject) => {
-    child.once('message', (message) => resolve(message as Ends));
-    child.once('exit', (code) => reject(new Error(`the servers ended with ${String(code)}`)));
-  });
-}
-
-interface Report {
-  readonly bytes: number;
-  readonly keys: number;
-  readonly node: string;
-  readonly cpu: string;
-  readonly cores: number;
-  readonly servers: string;
-  readonly methods: readonly {
-    readonly method: Method;
-    readonly missing?: string;
-    readonly runs: number;
-    readonly mbPerSecond?: number;
-    readonly cpuSecondsPerGb?: number;
-    readonly peakRssMb?: number;
-    /** Throughput by that of `curl | curl` in the same round: the median of the rounds. */
-    readonly vsCurl?: number;
-  }[];
-}
-
-function toReport(file: RdbFile, rows: readonly Row[]): Report {
-  const speedOf = (row: Row | undefined): number | undefined =>
-    row === undefined || row.runs.length === 0
-      ? undefined
-      : file.bytes / 1e6 / median(row.runs.map(({ seconds }) => seconds));
-  const curl = rows.find(({ method }) => method === 'curl | curl')?.runs ?? [];
+async function measureAll(options: Options, signal: AbortSignal): Promise<Results> {
+  const cores = twoCores();
+  const bench: Bench = { options, cores, signal, progress: say };
+  const sections: Section[] = [];
+  for (const setting of options.settings)
+    for (const subject of await subjectsFor(setting, options))
+      sections.push(await measureSection(setting, subject, bench));
   return {
-    bytes: file.bytes,
-    keys: file.keys,
-    node: process.version,
-    cpu: cpus()[0]?.model ?? 'unknown',
-    cores: cpus().length,
-    servers: 'lean download host and lean OSS in one process of their own; the OSS drops bodies',
-    methods: rows.map((row) => {
-      const speed = speedOf(row);
-      const peaks = row.runs.flatMap(({ peakRssMb }) => peakRssMb ?? []);
-      return {
-        method: row.method,
-        runs: row.runs.length,
-        ...(row.missing === undefined ? {} : { missing: row.missing }),
-        ...(speed === undefined
-          ? {}
-          : {
-              mbPerSecond: round(speed, 1),
-              cpuSecondsPerGb: round(
-                median(row.runs.map(({ cpuSeconds }) => cpuSeconds)) / (file.bytes / 1e9),
-                2,
-              ),
-              ...(curl.length === 0
-                ? {}
-                : {
-                    vsCurl: round(
-                      median(row.runs.map((run, n) => (curl[n]?.seconds ?? NaN) / run.seconds)),
-                      2,
-                    ),
-                  }),
-            }),
-        ...(peaks.length === 0 ? {} : { peakRssMb: Math.ceil(Math.max(...peaks)) }),
-      };
-    }),
+    machine: {
+      node: process.version,
+      cpu: cpus()[0]?.model ?? 'unknown',
+      cores: cpus().length,
+      pinning: pinningOf(cores),
+    },
+    isQuick: options.isQuick,
+    sections,
+    bySize: options.growth ? await measureBySize(bench) : [],
+    byFiles: options.growth ? await measureByFiles(bench) : [],
+    ...(options.kill ? { kill: await measureKill(bench) } : {}),
   };
 }
 
-function toTable(report: Report): string {
-  const table = new Table({
-    head: ['', 'MB/s', 'CPU-s/GB', 'peak RSS MB', 'vs curl | curl'],
-    colAligns: ['left', 'right', 'right', 'right', 'right'],
-    style: { head: [], border: [] },
-  });
-  for (const row of report.methods) {
-    table.push([
-      DESCRIPTIONS[row.method],
-      ...(row.missing === undefined
-        ? [row.mbPerSecond, row.cpuSecondsPerGb, row.peakRssMb, row.vsCurl].map((value) =>
-            String(value ?? '-'),
-          )
-        : [{ colSpan: 4, content: row.missing }]),
-    ]);
+/** The shaped link is slow: one file is enough to see what lanes bring. */
+async function subjectsFor(
+  setting: Options['settings'][number],
+  options: Options,
+): Promise<readonly Subject[]> {
+  if (options.isQuick)
+    return [{ name: 'quick', files: [{ name: 'quick.rdb', syntheticBytes: QUICK_BYTES }] }];
+  const names: readonly RecipeName[] = setting === 'shaped' ? ['large'] : options.files;
+  const subjects: Subject[] = [];
+  for (const name of names) {
+    const { path, bytes, keys } = await obtainFile(name, CACHE, say);
+    say(`${name}: ${describeRecipe(name)}, ${(bytes / 1e6).toFixed(0)} MB, ${keys} keys`);
+    subjects.push({ name, files: [{ name: `${name}.rdb`, path }], keys });
   }
-  const runs = Math.max(...report.methods.map((row) => row.runs));
-  return [
-    table.toString(),
-    `${values(report.bytes)} in ${report.keys} keys, medians of ${runs} interleaved runs (peak RSS: the largest).`,
-    `Loopback, Node ${report.node}, ${report.cores} cores. Servers: ${report.servers}.`,
-  ].join('\n');
+  return subjects;
 }
 
-function median(numbers: readonly number[]): number {
-  const sorted = [...numbers].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1
-    ? (sorted[middle] ?? Number.NaN)
-    : ((sorted[middle - 1] ?? Number.NaN) + (sorted[middle] ?? Number.NaN)) / 2;
+function pinningOf(cores: Cores | undefined): string {
+  if (cores === undefined) return 'Nobody keeps to a core: there is no taskset, or no second core';
+  return `The client keeps to core ${cores.client}, the servers to core ${cores.servers}`;
 }
 
-const round = (value: number, digits: number): number => Number(value.toFixed(digits));
-const values = (bytes: number): string => `${(bytes / 1e9).toFixed(bytes < 1e9 ? 3 : 2)} GB`;
-
-function parseSize(text: string): number {
-  const match = /^(\d+(?:\.\d+)?)\s*([MG])B$/i.exec(text);
-  if (match === null) throw new Error(`--size: such as 256MB or 1GB, not "${text}"`);
-  return Math.round(Number(match[1]) * (match[2]?.toUpperCase() === 'G' ? 1e9 : 1e6));
+function hasFailures({ sections }: Results): boolean {
+  return sections.some(({ rows }) => rows.some(({ failed }) => failed !== undefined));
 }
 
-main(process.argv.slice(2)).catch((error: unknown) => {
-  process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
-  process.exitCode = 1;
-});
+const MARKS = { begin: '<!-- begin: written by the bench -->', end: '<!-- end: written by the bench -->' };
+
+/** The figures, the plots made of them, and the tables between two marks. */
+async function renewDocs(folder: string, results: Results): Promise<void> {
+  await mkdir(join(folder, 'bench'), { recursive: true });
+  await writeJson(join(folder, 'bench', 'results.json'), results);
+  const { bySize, byFiles } = results;
+  if (bySize.length > 0) {
+    const plot = plotGrowth(bySize, 'size of the file', ({ bytes }) => {
+      const mib = Math.round(bytes / 1024 ** 2);
+      return { x: mib, xText: mib < 1024 ? `${mib} MiB` : `${mib / 1024} GiB` };
+    });
+    await writeFile(join(folder, 'bench', 'by-size.svg'), plot);
+  }
+  if (byFiles.length > 0) {
+    const plot = plotGrowth(byFiles, 'number of files, the same bytes', ({ files }) => ({
+      x: files,
+      xText: `${files}`,
+    }));
+    await writeFile(join(folder, 'bench', 'by-files.svg'), plot);
+  }
+  const page = join(folder, 'bench.md');
+  await writeFile(page, replaceMarked(await readFile(page, 'utf8'), toMarkdown(results)));
+}
+
+function replaceMarked(page: string, section: string): string {
+  const begin = page.indexOf(MARKS.begin);
+  const end = page.indexOf(MARKS.end);
+  if (begin < 0 || end < begin)
+    throw new Error(`renew the docs: the page has no marks such as ${MARKS.begin}`);
+  return `${page.slice(0, begin + MARKS.begin.length)}\n\n${section}\n\n${page.slice(end)}`;
+}
+
+async function writeJson(path: string, results: Results): Promise<void> {
+  await writeFile(path, `${JSON.stringify(results, undefined, 2)}\n`);
+}
+
+function say(line: string): void {
+  process.stderr.write(`${line}\n`);
+}
+
+main(process.argv.slice(2)).then(
+  (code) => process.exit(code),
+  (error: unknown) => {
+    say(error instanceof Error ? error.message : String(error));
+    process.exit(EXIT.failed);
+  },
+);

@@ -1,85 +1,146 @@
-/** Runs one method in a process of its own and says what it took. */
-import { spawn } from 'node:child_process';
+/** Runs one client and says what it took. */
+import { spawn, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
+import { peakRssKb, TELL_ON, type Told } from './clients/tell.ts';
+
+export interface Command {
+  readonly program: string;
+  readonly args: readonly string[];
+  readonly environment?: Readonly<Record<string, string>>;
+}
 
 export interface Measured {
+  /** From the start of the client's first process to the end of its last. */
   readonly seconds: number;
-  /** User and system time of all client processes, start-up included. */
+  /** User and system time of all of the client's processes, their start included. */
   readonly cpuSeconds: number;
   /** Of the largest process; undefined where the system does not tell. */
-  readonly peakRssMb?: number;
+  readonly peakRssMb: number | undefined;
+  readonly told: Told;
 }
 
-/** What a child that does a role sends to its parent when it has done it. */
-export interface Usage {
-  readonly seconds: number;
-  readonly cpuSeconds: number;
-  readonly peakRssMb: number;
+export interface MeasureOptions {
+  /** The core that the client must keep to; any if left out. */
+  readonly core?: number | undefined;
+  readonly signal: AbortSignal;
+  readonly onTold?: (told: Told) => void;
 }
 
-export function usageSince(startedAt: number): Usage {
-  const { userCPUTime, systemCPUTime, maxRSS } = process.resourceUsage();
-  return {
-    seconds: (performance.now() - startedAt) / 1000,
-    cpuSeconds: (userCPUTime + systemCPUTime) / 1e6,
-    peakRssMb: maxRSS / 1024,
-  };
-}
+/** The longest, a gigabyte through one connection of 60 MB/s, takes twenty seconds. */
+const TIMEOUT_MS = 3 * 60_000;
+const MAX_WORDS = 4_000;
+const LOOK_EVERY_MS = 20;
+/** The shell waits for its child with its times, which is what getrusage(2) knows of the whole of it. */
+const TIMED = 'TIMEFORMAT=\'took %R %U %S\'; time "$@"';
 
-/** The same program again, as a child with a role. Throws with the child's own words when it fails. */
-export async function measureRole(program: string, role: readonly string[]): Promise<Measured> {
-  const child = spawn(process.execPath, [program, ...role], { stdio: ['ignore', 'inherit', 'pipe', 'ipc'] });
-  let usage: Usage | undefined;
-  let words = '';
-  child.on('message', (message) => (usage = message as Usage));
-  child.stderr?.on('data', (piece: Buffer) => (words += piece.toString()));
-  const code = await new Promise((resolve) => child.once('close', resolve));
-  if (code !== 0 || usage === undefined)
-    throw new Error(`${role.join(' ')}: exit ${String(code)}: ${words.trim()}`);
-  return usage;
-}
-
-/** `curl | curl`: both processes' time by the shell, their memory by looking while they run. */
-export async function measureCurl(download: string, oss: string): Promise<Measured> {
-  const command = `TIMEFORMAT='%U %S'; set -o pipefail; time { curl -sS "$1" | curl -sS -f -T - -o /dev/null "$2/my-backups/curl/big.rdb"; }`;
-  const startedAt = performance.now();
-  const child = spawn('bash', ['-c', command, 'bash', download, oss], {
-    stdio: ['ignore', 'ignore', 'pipe'],
+/** Throws with the client's own last words when it fails, is stopped, or does not end in time. */
+export async function measure(
+  { program, args, environment = {} }: Command,
+  { core, signal, onTold }: MeasureOptions,
+): Promise<Measured> {
+  signal.throwIfAborted();
+  const child = spawn('bash', ['-c', TIMED, 'bash', ...pinned(core), program, ...args], {
+    stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
+    env: { PATH: process.env['PATH'], HOME: process.env['HOME'], TZ: 'UTC', ...environment },
+    // A group of its own, so that all of it can be ended.
+    detached: true,
   });
-  let words = '';
-  child.stderr.on('data', (piece: Buffer) => (words += piece.toString()));
-  let peakKb = 0;
-  const look = setInterval(
-    () => (peakKb = Math.max(peakKb, ...childrenOf(child.pid ?? 0).map(peakRssKb))),
-    25,
+  const closed = new Promise<number | null>((resolve, reject) =>
+    child.once('error', reject).once('close', resolve),
   );
-  const code = await new Promise((resolve) => child.once('close', resolve));
-  clearInterval(look);
-  const seconds = (performance.now() - startedAt) / 1000;
-  const times = /([\d.]+) ([\d.]+)\s*$/.exec(words);
-  if (code !== 0 || times === null) throw new Error(`curl | curl: exit ${String(code)}: ${words.trim()}`);
-  return {
-    seconds,
-    cpuSeconds: Number(times[1]) + Number(times[2]),
-    ...(peakKb === 0 ? {} : { peakRssMb: peakKb / 1024 }),
-  };
-}
+  const stop = (): void => endGroup(child.pid);
+  let isLate = false;
+  const limit = setTimeout(() => {
+    isLate = true;
+    stop();
+  }, TIMEOUT_MS);
+  signal.addEventListener('abort', stop, { once: true });
 
-/** On Linux only; elsewhere nothing is seen. */
-function childrenOf(pid: number): readonly number[] {
+  let words = '';
+  child.stderr?.on('data', (piece: Buffer) => (words = (words + piece.toString()).slice(-MAX_WORDS)));
+  let told: Told = {};
+  // Descriptors above 2 that are pipes are sockets on our side.
+  createInterface({ input: child.stdio[TELL_ON] as Readable }).on('line', (line) => {
+    const news = JSON.parse(line) as Told; // from tell.ts
+    told = { ...told, ...news };
+    onTold?.(news);
+  });
+  let seenKb = 0;
+  const look = setInterval(
+    () => (seenKb = Math.max(seenKb, ...descendantsOf(child.pid).map(peakOf))),
+    LOOK_EVERY_MS,
+  );
   try {
-    const text = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8');
-    const direct = text.split(' ').filter(Boolean).map(Number);
-    return [...direct, ...direct.flatMap(childrenOf)];
-  } catch {
-    return [];
+    const code = await closed;
+    signal.throwIfAborted();
+    if (isLate) throw new Error(`it did not end within ${TIMEOUT_MS / 1000} s`);
+    const took = /took ([\d.]+) ([\d.]+) ([\d.]+)\s*$/.exec(words);
+    if (code !== 0 || took === null) throw new Error(lastWords(words) || `exit ${String(code)}`);
+    const peakKb = told.peakRssKb ?? (seenKb === 0 ? undefined : seenKb);
+    return {
+      seconds: Number(took[1]),
+      cpuSeconds: Number(took[2]) + Number(took[3]),
+      peakRssMb: peakKb === undefined ? undefined : (peakKb * 1024) / 1e6,
+      told,
+    };
+  } finally {
+    clearTimeout(limit);
+    clearInterval(look);
+    signal.removeEventListener('abort', stop);
+    stop();
   }
 }
 
-function peakRssKb(pid: number): number {
+/** Ends what is left of a group of processes that was started here; nothing if all have ended. */
+function endGroup(pid: number | undefined): void {
+  if (pid === undefined) return;
   try {
-    return Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0);
+    process.kill(-pid, 'SIGKILL');
   } catch {
-    return 0;
+    // It has ended.
+  }
+}
+
+function lastWords(words: string): string {
+  return words
+    .replace(/took [\d. ]+\s*$/, '')
+    .trim()
+    .split('\n')
+    .slice(-3)
+    .join(' ');
+}
+
+/** The words before a command that keep it to a core. */
+export function pinned(core: number | undefined): readonly string[] {
+  return core === undefined ? [] : ['taskset', '-c', String(core)];
+}
+
+/** Two cores that this process may use, the client's and the servers'; undefined where they cannot be chosen. */
+export function twoCores(): { readonly client: number; readonly servers: number } | undefined {
+  if (spawnSync('taskset', ['--version']).status !== 0) return undefined;
+  try {
+    const list = /Cpus_allowed_list:\s*(\S+)/.exec(readFileSync('/proc/self/status', 'latin1'))?.[1] ?? '';
+    const [client, servers] = list.split(',').flatMap((range) => {
+      const [first = 0, last = first] = range.split('-').map(Number);
+      return Array.from({ length: Math.min(2, last - first + 1) }, (_, n) => first + n);
+    });
+    return client === undefined || servers === undefined ? undefined : { client, servers };
+  } catch {
+    return undefined;
+  }
+}
+
+const peakOf = (pid: number): number => peakRssKb(pid) ?? 0;
+
+function descendantsOf(pid: number | undefined): readonly number[] {
+  if (pid === undefined) return [];
+  try {
+    const text = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8');
+    const direct = text.split(' ').filter(Boolean).map(Number);
+    return [...direct, ...direct.flatMap(descendantsOf)];
+  } catch {
+    return [];
   }
 }
