@@ -4,13 +4,16 @@
  * content, esbuild's own `dist/<name>/meta.json`.
  */
 import { existsSync } from 'node:fs';
-import { copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, rm, writeFile } from 'node:fs/promises';
 import { build } from 'esbuild';
 import buildWasm from './build-wasm.mjs';
+import { lateImports, onlyWhatIsCalled } from './slim.mjs';
 
 const ENTRIES = {
   orchestrator: 'functions/orchestrator/handler.ts',
   uploader: 'functions/uploader/handler.ts',
+  // How the functions reach the vendor, for the tests: what was left out must not be missed.
+  cloud: 'functions/core/compose.ts',
   'function-host': 'emulator/fc/function-host.ts',
   cli: 'cli/main.ts',
   demo: 'demo/main.ts',
@@ -23,47 +26,7 @@ const ENTRIES = {
     : {}),
 };
 const FUNCTIONS = ['orchestrator', 'uploader'];
-
-/**
- * The OpenAPI SDKs load a class for each request and answer of the whole product, some 800 of them, to use a few:
- * most of a function's cold start, and tens of megabytes of its memory. Here each is loaded when it is first named.
- */
-const lazyModels = {
-  name: 'lazy-models',
-  setup({ onLoad }) {
-    onLoad({ filter: /@alicloud[\\/][^\\/]+[\\/]dist[\\/]models[\\/]model\.js$/ }, async ({ path }) => {
-      const text = await readFile(path, 'utf8');
-      const paths = new Map(
-        [...text.matchAll(/^var (\w+) = (require\("[^"]+"\));$/gm)].map(([, name, load]) => [name, load]),
-      );
-      const contents = text
-        .replaceAll(/^var \w+ = require\("[^"]+"\);$/gm, '')
-        .replaceAll(/return (\w+)\.(\w+);/g, (whole, name, member) =>
-          paths.has(name) ? `return ${paths.get(name)}.${member};` : whole,
-        );
-      if (paths.size === 0)
-        throw new Error(`${path}: its shape has changed, nothing to load later was found`);
-      return { contents, loader: 'js' };
-    });
-  },
-};
-
-/**
- * What the functions carry without using it: the HTTP client below ali-oss, whose place ours takes in every call,
- * with its tables of character sets; and, in those that read no plans, the parser of YAML.
- */
-const unused = {
-  name: 'unused',
-  setup({ onLoad, onResolve, resolve }) {
-    onLoad({ filter: /[\\/]node_modules[\\/]urllib[\\/]lib[\\/]index\.js$/ }, () => ({
-      contents: 'module.exports = {};',
-    }));
-    onResolve({ filter: /^(yaml|fastest-levenshtein)$/ }, async ({ path, pluginData, ...options }) => {
-      if (pluginData === 'resolving') return undefined;
-      return { ...(await resolve(path, { ...options, pluginData: 'resolving' })), sideEffects: false };
-    });
-  },
-};
+const SLIM = [...FUNCTIONS, 'cloud'];
 
 await buildWasm();
 await rm('dist', { recursive: true, force: true });
@@ -77,15 +40,16 @@ for (const [name, entry] of Object.entries(ENTRIES)) {
     target: 'node20',
     format: 'cjs',
     loader: { '.wasm': 'binary' },
-    // Half the size, a shorter cold start; names stay, because errors are told apart and read by them.
-    minify: true,
-    keepNames: true,
+    // Names stay: stacks are read, and errors told apart, by them. To keep them beside short ones (`keepNames`) would
+    // rename each function as it is loaded, for some 5 MB of heap.
+    minifySyntax: true,
+    minifyWhitespace: true,
     sourcemap: 'linked',
     sourcesContent: false,
     metafile: true,
     legalComments: 'none',
     logLevel: 'warning',
-    plugins: FUNCTIONS.includes(name) ? [lazyModels, unused] : [lazyModels],
+    plugins: [SLIM.includes(name) ? onlyWhatIsCalled() : lateImports()],
     // urllib, below ali-oss, asks for it only when a proxy is configured.
     external: ['proxy-agent'],
   });
