@@ -18,6 +18,7 @@ import { BackupError } from './errors.ts';
 import type { FunctionClient } from './invoker.ts';
 import type { Source } from './source/source.ts';
 import { createHttpClient, type HttpClient } from './transfer/http.ts';
+import { createLeanHttpClient } from './transfer/lean-http.ts';
 
 /** What the platform tells a function about itself. The CLI knows none of it. */
 export interface Platform {
@@ -40,14 +41,17 @@ export function composeCloud(environment: Environment, platform: Platform = {}):
   const credentials = ownCredentials(platform);
   const accounts = new Map<string, Source>();
 
+  const http = environment.http === 'node' ? createHttpClient() : createLeanHttpClient();
+
   return {
-    http: createHttpClient(),
+    http,
 
     storeFor: ({ region, bucket }) =>
       createOssStore({
         region,
         bucket,
         credentials,
+        http,
         internal: platform.region === region,
         ...(endpoints.oss === undefined ? {} : { endpoint: endpoints.oss }),
       }),

@@ -26,6 +26,14 @@ const maxErrors = z
       : { kind: 'share', share: Number(value.slice(0, -1)) / 100 },
   );
 
+const BYTES = { kB: 1e3, MB: 1e6, GB: 1e9 } as const;
+
+const bandwidth = z
+  .string()
+  .regex(/^\d+(\.\d+)? ?[kMG]B\/s$/, 'a rate such as "200MB/s"')
+  .transform((text) => Number.parseFloat(text) * BYTES[text.slice(-4, -2) as keyof typeof BYTES]) // as the pattern has it
+  .refine((bytesPerSecond) => bytesPerSecond >= 1e5, 'at least 100kB/s');
+
 const accountSchema = z.strictObject({
   roleArn: z
     .string()
@@ -67,6 +75,8 @@ const planSchema = z.strictObject({
     .strictObject({
       concurrency: z.number().int().positive().max(1000).default(10),
       maxErrors: maxErrors.default({ kind: 'share', share: 1 }),
+      /** Bytes per second of all uploads of a run together. */
+      bandwidth: bandwidth.optional(),
     })
     .prefault({}),
   destination: z
@@ -138,6 +148,8 @@ export interface Environment {
   /** Name of the uploader function; `service/function` for one of the older generation. */
   readonly uploader?: string;
   readonly destination: Partial<Destination>;
+  /** `node` transfers over `node:http` instead of plain sockets. */
+  readonly http: 'lean' | 'node';
   /** Where `plans.yaml` is; beside the function's `index.js` if not given. */
   readonly plansPath?: string;
 }
@@ -164,9 +176,12 @@ export function readEnvironment(variables: Variables): Environment {
   const ossRegion = variables['TAIRLIFT_OSS_REGION']?.replace(/^oss-/, '');
   const prefix = variables['TAIRLIFT_PREFIX'];
   problems.push(...prefixProblems('TAIRLIFT_PREFIX', prefix ?? ''));
+  const http = variables['TAIRLIFT_HTTP'] || 'lean';
+  if (http !== 'lean' && http !== 'node') problems.push(`TAIRLIFT_HTTP: lean or node, not "${http}"`);
   if (problems.length > 0) throw invalid('read the environment', problems);
   return {
     endpoints,
+    http: http === 'node' ? 'node' : 'lean',
     destination: defined({
       region: ossRegion || undefined,
       bucket: variables['TAIRLIFT_BUCKET'] || undefined,
@@ -281,6 +296,7 @@ const KNOWN_KEYS = [
   'timeoutMinutes',
   'concurrency',
   'maxErrors',
+  'bandwidth',
   'bucket',
   'prefix',
   'rpoHours',

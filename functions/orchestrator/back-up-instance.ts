@@ -32,6 +32,8 @@ export interface InstanceJob {
   /** 1, and one more each time the run's failed instances are tried again. */
   readonly round: number;
   readonly selected: Selected;
+  /** What its upload may use of the run's bandwidth; as much as there is if left out. */
+  readonly bytesPerSecond?: number;
   /** How the instance failed in the round before. */
   readonly lastError?: ErrorRecord;
   /** When the run began: what has been backed up since is fresh enough for another round. */
@@ -356,6 +358,7 @@ function toRequest(job: InstanceJob, backup: ObtainedBackup, attempt: number): U
     attempt,
     destination: job.plan.destination,
     ...(account === undefined ? {} : { account }),
+    ...(job.bytesPerSecond === undefined ? {} : { bytesPerSecond: job.bytesPerSecond }),
     instance: { region, id, name, engine, engineVersion, architecture, shards: backup.shards },
     backup: {
       ids: [...backup.ids],

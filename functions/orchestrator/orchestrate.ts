@@ -290,7 +290,11 @@ async function backUpAll(
   const { run, parts, folder, round, present, before } = work;
   const todo = selection.selected.filter((selected) => isToBeDone(selected, before));
   const tolerated = toleratedErrors(run.plan.rate.maxErrors, todo.length);
-  const limit = pLimit(run.plan.rate.concurrency);
+  const { concurrency, bandwidth } = run.plan.rate;
+  const limit = pLimit(concurrency);
+  // Each upload has its share for itself: they run in processes that know nothing of each other.
+  const share =
+    bandwidth === undefined ? undefined : bandwidth / Math.max(1, Math.min(concurrency, todo.length));
   let failures = 0;
 
   const has = ({ region, id }: Selected['instance'], name: string): boolean =>
@@ -310,6 +314,7 @@ async function backUpAll(
         round,
         selected,
         runStartedAtMs: work.startedAtMs,
+        ...(share === undefined ? {} : { bytesPerSecond: share }),
         ...(lastError === undefined ? {} : { lastError }),
       },
       {

@@ -140,6 +140,36 @@ describe('the environment', () => {
   });
 });
 
+describe('rate.bandwidth', () => {
+  it.each([
+    ['200MB/s', 200e6],
+    ['1.5 GB/s', 1.5e9],
+    ['800kB/s', 800e3],
+  ])('reads %s', (text, bytesPerSecond) => {
+    const plans = plansOf(`${MINIMAL}    rate: { bandwidth: "${text}" }\n`);
+
+    expect([...plans.values()][0]?.rate.bandwidth).toBe(bytesPerSecond);
+  });
+
+  it.each(['200', '200Mb/s', '0MB/s', '-1MB/s', '1kB/s', 'fast'])('refuses %s', (text) => {
+    expect(() => plansOf(`${MINIMAL}    rate: { bandwidth: "${text}" }\n`)).toThrow(
+      'plans.nightly.rate.bandwidth',
+    );
+  });
+});
+
+describe('TAIRLIFT_HTTP', () => {
+  it('chooses how bytes are carried, and is checked', () => {
+    expect([readEnvironment({}).http, readEnvironment({ TAIRLIFT_HTTP: 'node' }).http]).toEqual([
+      'lean',
+      'node',
+    ]);
+    expect(() => readEnvironment({ TAIRLIFT_HTTP: 'curl' })).toThrow(
+      'TAIRLIFT_HTTP: lean or node, not "curl"',
+    );
+  });
+});
+
 describe('maxErrors', () => {
   it.each([
     [{ kind: 'count', count: 3 } as const, 100, 3],

@@ -17,6 +17,8 @@ export type Ending =
   | 'dies after the manifest'
   /** Claims to have stored it, without a manifest. */
   | 'lies'
+  /** Its time is over, and so much need not be done again. */
+  | { readonly keptBytes: number }
   | ErrorRecord;
 
 export interface MemoryUploader extends Invoker {
@@ -61,6 +63,8 @@ export function createMemoryUploader(store: MemoryStore, clock: Clock): MemoryUp
     }
     const ending = uploader.endingOf(request);
     const finishedAt = toInstant(clock.now());
+    if (typeof ending === 'object' && 'keptBytes' in ending)
+      return leave({ status: 'continued', attempt, finishedAt, ...ending });
     if (typeof ending === 'object') return leave({ status: 'failed', attempt, finishedAt, error: ending });
     const manifest = ending === 'dies' || ending === 'lies' ? '(none)' : putBackup(request);
     if (ending === 'stored' || ending === 'lies') leave({ status: 'stored', attempt, finishedAt, manifest });

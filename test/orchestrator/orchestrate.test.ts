@@ -1,6 +1,6 @@
 import { BackupError } from '../../functions/core/errors.ts';
 import { silentLog } from '../../functions/core/log.ts';
-import { readPlans, planNamed } from '../../functions/core/config.ts';
+import { planNamed, readEnvironment, readPlans } from '../../functions/core/config.ts';
 import { orchestrate, type HandOver, type Run } from '../../functions/orchestrator/orchestrate.ts';
 import {
   toRunError,
@@ -47,7 +47,7 @@ async function invoke({ targets, plan, stop, bucket, ...run }: Wanted = {}): Pro
     targets: ${targets ?? '[{ region: cn-hangzhou }]'},
     destination: { region: cn-hangzhou, bucket: my-backups, prefix: "pre/" },
     ${plan ?? ''} } }`;
-  const plans = readPlans(yaml, 'plans.yaml', { endpoints: {}, destination: {} }, {});
+  const plans = readPlans(yaml, 'plans.yaml', readEnvironment({}), {});
   return orchestrate(
     { runId: RUN_ID, dryRun: false, retryFailed: false, ...run, plan: planNamed(plans, 'nightly') },
     {
@@ -349,6 +349,42 @@ describe('an upload', () => {
       uploader.ran.filter(({ instance }) => instance.id === 'r-a').map(({ attempt }) => attempt),
     ).toEqual([1, 2, 3]);
     expect(source.startsOf('r-a')).toBe(1);
+  });
+
+  it('is handed over from one invocation to the next as often as it gets further', async () => {
+    uploader.endingOf = ({ attempt }) => (attempt < 12 ? { keptBytes: attempt * 1e9 } : 'stored');
+
+    expect((await finish()).status).toBe('succeeded');
+    expect(uploader.ran).toHaveLength(36);
+    expect(source.startsOf('r-a')).toBe(1);
+  });
+
+  it('is no failure when it is handed over: three may still fail between', async () => {
+    uploader.endingOf = ({ attempt }) =>
+      attempt === 6 ? 'stored' : attempt % 2 === 0 ? passing : { keptBytes: attempt };
+
+    expect((await finish()).status).toBe('succeeded');
+  });
+
+  it('fails when whole invocations get no further', async () => {
+    uploader.endingOf = ({ attempt }) => ({ keptBytes: Math.min(attempt, 2) * 1000 });
+
+    const summary = await finish();
+
+    expect(byId(summary, 'r-a')).toMatchObject({
+      status: 'failed',
+      error: {
+        code: 'DEADLINE_NEAR',
+        message: expect.stringContaining('got no further than byte 2000') as unknown,
+      },
+    });
+    expect(uploader.ran.filter(({ instance }) => instance.id === 'r-a')).toHaveLength(5);
+  });
+
+  it('gets its share of the bandwidth of the run', async () => {
+    await finish({ plan: 'rate: { bandwidth: 30MB/s, concurrency: 2 }' });
+
+    expect(uploader.ran.map(({ bytesPerSecond }) => bytesPerSecond)).toEqual([15e6, 15e6, 15e6]);
   });
 
   it('fails with its last error when no attempt succeeds', async () => {
@@ -825,7 +861,7 @@ describe('trying the failed instances again', () => {
     expect(uploader.ran.map(({ instance, attempt }) => `${instance.id} ${attempt}`).sort()).toEqual([
       'r-a 1',
       'r-b 1',
-      'r-b 4',
+      'r-b 1001',
       'r-c 1',
     ]);
     expect(source.startsOf('r-b')).toBe(1);

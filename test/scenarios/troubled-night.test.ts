@@ -193,11 +193,12 @@ const uploads: readonly Scenario[] = [
     ends: { stored: 'parsed' },
   },
   {
-    when: 'OSS reports another checksum for a part each time',
+    // The listing and the finished object tell the true ones.
+    when: 'OSS answers each part with another checksum than it has',
     files: [LARGE],
     arrange: ({ fault }) =>
       fault('oss', 'UploadPart', { kind: 'headers', set: { 'x-oss-hash-crc64ecma': '1' } }, ALWAYS),
-    ends: { fails: 'CHECKSUM_MISMATCH' },
+    ends: { stored: 'parsed' },
   },
   {
     when: 'an upload cannot be begun at first',
