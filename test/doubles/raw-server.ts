@@ -21,6 +21,9 @@ export interface Peer {
   head(): Promise<string>;
   /** Resolves when the bytes have left, or cannot. */
   send(...pieces: readonly (string | Buffer)[]): Promise<void>;
+  /** Reads what is there, at least one byte, and drops it; resolves with how much it was. */
+  drain(): Promise<number>;
+  isSessionReused(): boolean;
   end(): void;
   reset(): void;
   /** Resolves when the connection is gone. */
@@ -92,6 +95,7 @@ function createPeer(raw: Socket, socket: Socket): Peer {
       wake();
     };
     socket.on('data', onData);
+    socket.resume();
     try {
       while (!isEnough()) {
         if (isGone) throw new Error('the connection is gone');
@@ -139,6 +143,13 @@ function createPeer(raw: Socket, socket: Socket): Peer {
         sent += piece.length;
       }
     },
+    drain: async () => {
+      await until(() => received.length > 0);
+      const { length } = received;
+      received = Buffer.alloc(0);
+      return length;
+    },
+    isSessionReused: () => socket instanceof TLSSocket && socket.isSessionReused(),
     end: () => void socket.end(),
     reset: () => void raw.resetAndDestroy(),
     gone,

@@ -106,7 +106,12 @@ export function createHttpClient(options: HttpOptions = {}): HttpClient {
       url.protocol === 'https:'
         ? httpsRequest(url, { ...wanted, agent: secureAgent })
         : httpRequest(url, { ...wanted, agent });
-    const watch = createWatch(idleTimeoutMs, signal, () => outgoing.destroy());
+    const stop = (): void => void outgoing.destroy();
+    // A head that comes slowly is not seen before it is whole.
+    let readBefore = 0;
+    outgoing.once('socket', ({ bytesRead }) => (readBefore = bytesRead));
+    const moved = (): number => (outgoing.socket?.bytesRead ?? readBefore) - readBefore;
+    const watch = createWatch(idleTimeoutMs, signal, stop, moved);
     watchConnecting(outgoing, connectTimeoutMs, watch);
     const answered = new Promise<IncomingMessage>((resolve, reject) => {
       outgoing.once('response', resolve);
@@ -172,30 +177,46 @@ export function sendableHeaders({ method, url, headers = {}, body }: HttpRequest
 export interface Watch {
   /** Something moved. */
   touch(): void;
-  /** From now until the next touch it is not the other side that is waited for. */
+  /** From now until the same number of releases it is not the other side that is waited for. */
   hold(): void;
+  release(): void;
   /** Ends the exchange. Only the first failure counts, and none after the end. */
   fail(error: unknown): void;
   hasFailed(): boolean;
   /** Why the exchange ended; when nobody said why, the connection did. */
   failure(): unknown;
+  /** Calls the listener, the only one, when the exchange fails from now on. */
+  whenFailed(listener: () => void): void;
   end(): void;
 }
 
-/** `stop` is called once, when the exchange has failed. */
-export function createWatch(idleTimeoutMs: number, signal: AbortSignal, stop: () => void): Watch {
+/**
+ * `stop` is called once, when the exchange has failed. `moved` is a number that changes when something has moved of
+ * which nobody says so.
+ */
+export function createWatch(
+  idleTimeoutMs: number,
+  signal: AbortSignal,
+  stop: () => void,
+  moved: () => number = () => 0,
+): Watch {
   let failed: { readonly error: unknown } | undefined;
   let ended = false;
-  let held = false;
+  let holds = 0;
+  let lastMoved = 0;
+  let onFailed = (): void => undefined;
   const fail = (error: unknown): void => {
     if (ended) return;
     failed = { error };
     end();
     stop();
+    onFailed();
   };
   const onAbort = (): void => fail(stopReason(signal));
   const idle = setTimeout(() => {
-    if (held) idle.refresh();
+    const isMoving = holds > 0 || moved() !== lastMoved;
+    lastMoved = moved();
+    if (isMoving) idle.refresh();
     else fail(new ConnectionFailure('stalled', `nothing moved for ${idleTimeoutMs} ms`));
   }, idleTimeoutMs);
   const end = (): void => {
@@ -206,15 +227,18 @@ export function createWatch(idleTimeoutMs: number, signal: AbortSignal, stop: ()
   // Every lane listens to the same signal; that is no leak.
   setMaxListeners(0, signal);
   signal.addEventListener('abort', onAbort);
+  const touch = (): void => void (ended || idle.refresh());
   return {
-    touch: () => {
-      held = false;
-      if (!ended) idle.refresh();
+    touch,
+    hold: () => void holds++,
+    release: () => {
+      holds--;
+      touch();
     },
-    hold: () => (held = true),
     fail,
     hasFailed: () => failed !== undefined,
     failure: () => (failed === undefined ? broken(undefined) : failed.error),
+    whenFailed: (listener) => (onFailed = listener),
     end,
   };
 }
@@ -272,8 +296,8 @@ export async function sendBody(
     if (bytes === announced) outlet.end();
     else watch.hold();
     const next = await Promise.race([pieces.next(), outlet.unwanted]);
+    if (bytes < announced) watch.release();
     if (next === undefined) return letGo(pieces);
-    if (bytes < announced) watch.touch();
     if (next.done === true) {
       if (bytes < announced) throw notAsAnnounced(bytes, announced);
       return;
@@ -321,31 +345,38 @@ function toAnswer(outgoing: ClientRequest, incoming: IncomingMessage, watch: Wat
   async function receive(sink: (piece: Buffer) => void | Promise<void>): Promise<void> {
     if (isTaken) throw new BackupError('INTERNAL', 'read an answer: it was read before');
     isTaken = true;
+    let pause: Promise<void> | undefined;
     await new Promise<void>((resolve, reject) => {
       const stop = (): void => reject(watch.failure());
       if (incoming.destroyed) return stop();
+      watch.whenFailed(stop);
+      const onClose = (): void => stop();
+      incoming.once('close', onClose);
       incoming.once('end', () => {
-        // The sink may have refused the last piece.
-        if (watch.hasFailed()) return stop();
-        watch.end();
-        resolve();
+        incoming.removeListener('close', onClose);
+        // Also when its reader needs time for the last piece; one that refuses it has failed the exchange.
+        void Promise.resolve(pause).then(() => {
+          watch.end();
+          resolve();
+        }, stop);
       });
-      incoming.once('close', stop);
-      const goOn = (): void => {
-        watch.touch();
-        incoming.resume();
-      };
       incoming.on('data', (piece: Buffer) => {
         watch.touch();
         try {
-          const busy = sink(piece);
-          if (busy === undefined) return;
-          incoming.pause();
-          watch.hold();
-          busy.then(goOn, (error: unknown) => watch.fail(error));
+          pause = sink(piece) ?? undefined;
         } catch (error) {
-          watch.fail(error);
+          return watch.fail(error);
         }
+        if (pause === undefined) return;
+        incoming.pause();
+        watch.hold();
+        pause.then(
+          () => {
+            watch.release();
+            incoming.resume();
+          },
+          (error: unknown) => watch.fail(error),
+        );
       });
     });
     // A connection whose request was not sent to its end cannot be used again.
@@ -366,11 +397,6 @@ function toAnswer(outgoing: ClientRequest, incoming: IncomingMessage, watch: Wat
     return filled;
   }
 
-  function discard(): void {
-    watch.end();
-    outgoing.destroy();
-  }
-
   const headers: Record<string, string> = {};
   for (const [name, value] of Object.entries(incoming.headers)) {
     headers[name] = Array.isArray(value) ? value.join(', ') : (value ?? '');
@@ -384,12 +410,16 @@ function toAnswer(outgoing: ClientRequest, incoming: IncomingMessage, watch: Wat
         sink(piece);
       }),
     fill,
-    discard,
+    discard: () => watch.fail(notWanted()),
   };
 }
 
 export function connectedTooLate(connectTimeoutMs: number): ConnectionFailure {
   return new ConnectionFailure('connect', `no connection within ${connectTimeoutMs} ms`);
+}
+
+export function notWanted(): ConnectionFailure {
+  return new ConnectionFailure('broken', 'the answer was not wanted');
 }
 
 export function tooLong(bytes: number): ConnectionFailure {
@@ -415,7 +445,8 @@ export function broken(error: unknown): ConnectionFailure {
 }
 
 function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return 'unknown reason';
-  const code = (error as NodeJS.ErrnoException).code;
-  return code ?? (error.message === '' ? error.name : error.message);
+  if (typeof error !== 'object' || error === null) return 'unknown reason';
+  // By its members: where tests run, Node's own errors are of another class Error.
+  const { code, message, name }: Partial<NodeJS.ErrnoException> = error;
+  return code ?? (message || name || 'unknown reason');
 }

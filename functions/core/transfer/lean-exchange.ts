@@ -9,6 +9,7 @@ import {
   broken,
   connectedTooLate,
   notConnected,
+  notWanted,
   sendBody,
   tooLong,
   type HttpAnswer,
@@ -91,7 +92,7 @@ export class Exchange implements Reader {
     return this.#answered.promise;
   }
 
-  /** Ends it and gives up the connection. Call it once the watch has ended. */
+  /** The watch has failed: gives up the connection. */
   stop(): void {
     if (this.#stage === 'over') return;
     const failure = this.#parts.watch.failure();
@@ -103,7 +104,7 @@ export class Exchange implements Reader {
 
   connected(): void {
     clearTimeout(this.#connecting);
-    this.#parts.watch.touch();
+    this.#parts.watch.release();
     this.#send();
   }
 
@@ -178,10 +179,7 @@ export class Exchange implements Reader {
         await this.#consume(taker);
         return taker.filled();
       },
-      discard: () => {
-        this.#parts.watch.end();
-        this.stop();
-      },
+      discard: () => this.#parts.watch.fail(notWanted()),
     });
     return false;
   }
@@ -240,6 +238,7 @@ export class Exchange implements Reader {
     busy.then(
       () => {
         this.#isPaused = false;
+        watch.release();
         this.#read(() => this.#goOn());
       },
       (error: unknown) => watch.fail(error),
