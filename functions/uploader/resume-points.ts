@@ -66,7 +66,12 @@ const WRITE_TIMEOUT_MS = 15_000;
 const POINTS_MAX = 2 ** 20;
 
 /** The files of one upload request. */
-export function createResumePoints(request: UploadRequest, store: ObjectStore, log: Log): ResumePoints {
+export function createResumePoints(
+  request: UploadRequest,
+  store: ObjectStore,
+  log: Log,
+  now: () => number = Date.now,
+): ResumePoints {
   const { destination, runId, instance } = request;
   const keyOf = (step: string): string =>
     stepKey(destination.prefix, runId, instance.region, instance.id, step);
@@ -77,7 +82,7 @@ export function createResumePoints(request: UploadRequest, store: ObjectStore, l
   function stateOf(file: string): FileState {
     let state = files.get(file);
     if (state === undefined) {
-      state = { number: 0, keptBytes: 0, everyMs: FIRST_AFTER_MS, dueAtMs: Date.now() + FIRST_AFTER_MS };
+      state = { number: 0, keptBytes: 0, everyMs: FIRST_AFTER_MS, dueAtMs: now() + FIRST_AFTER_MS };
       files.set(file, state);
     }
     return state;
@@ -115,9 +120,9 @@ export function createResumePoints(request: UploadRequest, store: ObjectStore, l
   function offer(file: string, source: ByteSource, make: MakePoint): void {
     const state = stateOf(file);
     state.newest = { source, make };
-    if (Date.now() < state.dueAtMs || state.writing !== undefined) return;
+    if (now() < state.dueAtMs || state.writing !== undefined) return;
     state.everyMs = Math.min(LONGEST_MS, state.everyMs * GROWTH);
-    state.dueAtMs = Date.now() + state.everyMs;
+    state.dueAtMs = now() + state.everyMs;
     state.writing = write(file, state).finally(() => delete state.writing);
   }
 
