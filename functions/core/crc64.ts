@@ -33,8 +33,8 @@ export function crc64Xz(): Crc64 {
 }
 
 /** CRC-64/Jones, the checksum at the end of an RDB file. Over a whole file with its trailer it is zero. */
-export function crc64Jones(): Crc64 {
-  const sum = new Sums(sharedLoops(), JONES);
+export function crc64Jones(loops: Loops = sharedLoops()): Crc64 {
+  const sum = new Sums(loops, JONES);
   return { update: (bytes, start, end) => sum.update(bytes.subarray(start, end)), value: () => sum.jones() };
 }
 

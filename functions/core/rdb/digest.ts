@@ -38,6 +38,7 @@
  * read, producers of a stream, idle times and access frequencies. Streams of RDB 9 and older do not know deleted and
  * ever added; they count as id 0-0 and their length, which is what a server makes of them.
  */
+import type { TakenKeys } from './fast-keys.ts';
 import { Hash128, Sum128 } from './hash128.ts';
 import { sharedLoops, type Loops } from '../wasm/loops.ts';
 import type { ContentSummary, DatabaseCount, LogicalType } from './report.ts';
@@ -167,6 +168,16 @@ export class ContentDigest implements RdbContents {
     return this.ofKey;
   }
 
+  /** Adds keys of one database that were hashed elsewhere. */
+  addTaken(database: number, { keys, expires, keysByType, sum }: TakenKeys): void {
+    this.sum.add(sum);
+    const counts = this.countsOf(database);
+    counts.keys += keys;
+    counts.expires += expires;
+    for (const [type, ofType] of keysByType.entries())
+      this.typeCounts[type] = (this.typeCounts[type] ?? 0) + ofType;
+  }
+
   beginElement(): void {
     this.row = this.ofElement;
     this.row.reset();
@@ -278,14 +289,19 @@ export class ContentDigest implements RdbContents {
   }
 
   private count(): void {
-    if (this.database !== this.countedDatabase) {
-      this.countedDatabase = this.database;
-      this.countsOfDatabase = this.counts.get(this.database) ?? { keys: 0, expires: 0 };
-      this.counts.set(this.database, this.countsOfDatabase);
-    }
-    this.countsOfDatabase.keys++;
-    if (this.expires) this.countsOfDatabase.expires++;
+    const counts = this.countsOf(this.database);
+    counts.keys++;
+    if (this.expires) counts.expires++;
     this.typeCounts[this.type] = (this.typeCounts[this.type] ?? 0) + 1;
+  }
+
+  private countsOf(database: number): { keys: number; expires: number } {
+    if (database !== this.countedDatabase) {
+      this.countedDatabase = database;
+      this.countsOfDatabase = this.counts.get(database) ?? { keys: 0, expires: 0 };
+      this.counts.set(database, this.countsOfDatabase);
+    }
+    return this.countsOfDatabase;
   }
 }
 

@@ -7,10 +7,12 @@ import type { ValueContext } from './context.ts';
 import { createValueContext } from './context.ts';
 import type { ContentDigest } from './digest.ts';
 import { corrupt, unsupported } from './fault.ts';
+import type { FastKeys } from './fast-keys.ts';
 import { FileFacts, printable } from './fingerprint.ts';
 import {
   CHECKSUM_BYTES,
   FIRST_VERSION_WITH_CHECKSUM,
+  HELD_BYTES_MAX,
   MAGIC_BYTES,
   NEWEST_REDIS_VERSION,
   OPCODE,
@@ -45,6 +47,8 @@ export class FileReader {
   private readonly texts: Texts;
   private readonly values: ValueContext;
   private readonly seenKeys = new Seen(COMPARED_KEYS_MAX);
+  private readonly heldBytesMax: number;
+  private fast: FastKeys | undefined;
   private database = 0;
   private isInKey = false;
   /** Of the next key. */
@@ -52,13 +56,27 @@ export class FileReader {
   private expiryLow = 0;
   private expiryHigh = 0;
 
-  constructor(input: Input, digest: ContentDigest, heldBytesMax?: number) {
+  constructor(input: Input, digest: ContentDigest, heldBytesMax = HELD_BYTES_MAX) {
     this.input = input;
+    this.heldBytesMax = heldBytesMax;
     this.digest = digest;
     digest.identifiesKeys = true;
     this.keys = new Texts(input, heldBytesMax);
     this.texts = new Texts(input, heldBytesMax);
     this.values = createValueContext(input, this.texts, digest, (name) => this.facts.countModule(name));
+  }
+
+  /** From here on most keys are taken by the fast loop. Only for a reader whose digest nobody else listens to. */
+  useFast(fast: FastKeys): void {
+    for (const identity of this.seenKeys.identities()) fast.addKey(identity);
+    this.seenKeys.forget();
+    this.fast = fast;
+  }
+
+  /** Takes back what the fast loop knows, so that it can be used for something else. */
+  endFast(): void {
+    if (this.fast !== undefined) this.facts.slots.addAll(this.fast.slots());
+    this.fast = undefined;
   }
 
   *read(): Parse<void> {
@@ -104,6 +122,7 @@ export class FileReader {
   private *readBody(): Parse<void> {
     const { input, keys, facts } = this;
     for (;;) {
+      if (this.fast !== undefined && !this.expires) this.takeKeys(this.fast);
       input.begin('a type or opcode');
       if (input.lacks(1)) yield 1;
       const code = input.byte();
@@ -124,6 +143,17 @@ export class FileReader {
       }
       this.endKey(type, start);
     }
+  }
+
+  private takeKeys(fast: FastKeys): void {
+    const { input, digest, facts, database, heldBytesMax } = this;
+    if (!input.isInChunk()) return;
+    const isStrict = facts.dialect === 'valkey';
+    const limits = { biggestFrom: facts.biggestFrom, heldBytesMax, isStrict };
+    input.position = fast.take(input.bytes, input.position, input.end, database, limits, (taken) => {
+      digest.addTaken(database, taken);
+      facts.addTaken(taken);
+    });
   }
 
   /** Takes a value that is whole before the reader and needs no keeping of its key; else says false and reads nothing. */
@@ -150,8 +180,11 @@ export class FileReader {
     this.isInKey = true;
     digest.beginKey(database, type, keys, this.expires, this.expiryLow, this.expiryHigh);
     if (!digest.identifiesKeys) return;
-    if (this.seenKeys.add(digest.keyIdentity())) this.complain('corrupt', 'the same key is there twice');
-    digest.identifiesKeys = !this.seenKeys.isFull();
+    const { fast, seenKeys } = this;
+    const identity = digest.keyIdentity();
+    const isThere = fast === undefined ? seenKeys.add(identity) : fast.addKey(identity);
+    if (isThere) this.complain('corrupt', 'the same key is there twice');
+    digest.identifiesKeys = fast === undefined ? !seenKeys.isFull() : fast.comparesKeys();
   }
 
   private endKey(type: LogicalType, start: number): void {

@@ -2,6 +2,7 @@ import { bytesOf, viewOf } from './input.ts';
 import { LOGICAL_TYPES } from './digest.ts';
 import type { Dialect } from './format.ts';
 import type { BigKey, ContentSummary, Fingerprint, LogicalType, TypeCount } from './report.ts';
+import type { TakenKeys } from './fast-keys.ts';
 import { SlotSet } from './slots.ts';
 
 const BIGGEST_KEYS = 10;
@@ -67,6 +68,14 @@ export class FileFacts {
 
   addBytes(type: LogicalType, bytes: number): void {
     this.bytesByType[type] = (this.bytesByType[type] ?? 0) + bytes;
+  }
+
+  /** Adds the bytes of keys that were read elsewhere. */
+  addTaken({ bytesByType }: TakenKeys): void {
+    for (const [index, bytes] of bytesByType.entries()) {
+      const type = LOGICAL_TYPES[index];
+      if (type !== undefined && bytes > 0) this.addBytes(type, bytes);
+    }
   }
 
   private rank(key: BigKey): void {

@@ -60,6 +60,13 @@ export class Input {
     }
   }
 
+  /** Whether what is before the reader is the chunk itself; goes back to it as soon as nothing else has to be read. */
+  isInChunk(): boolean {
+    const unread = this.end - this.position;
+    if (this.isCarry && unread <= this.taken) this.readFromChunk(this.taken - unread);
+    return !this.isCarry;
+  }
+
   /** The position in the file. */
   offset(): number {
     return this.windowStartsAt + this.position;

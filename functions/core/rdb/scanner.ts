@@ -1,7 +1,10 @@
 import { crc64Jones } from '../crc64.ts';
+import { createLoops, type Loops } from '../wasm/loops.ts';
+import type { Workspace } from '../wasm/workspace.ts';
 import type { RdbContents } from './digest.ts';
 import { ContentDigest } from './digest.ts';
 import { Fault } from './fault.ts';
+import { FastKeys } from './fast-keys.ts';
 import { FileReader } from './file.ts';
 import { FIRST_VERSION_WITH_CHECKSUM } from './format.ts';
 import { Input } from './input.ts';
@@ -46,18 +49,35 @@ export interface RdbScannerOptions {
   readonly heldBytesMax?: number;
   /** `given`: the caller computes the file's checksum and gives it to `end`. */
   readonly checksum?: 'computed' | 'given';
+  /**
+   * Chunks that lie in it are read where they are, fast from the first key on. Without one, chunks are copied, and that
+   * begins once a file turns out to be worth it.
+   */
+  readonly workspace?: Workspace;
+  /** Whether most keys are taken by the fast loop, as they are if nobody listens. Only tests ask for something else. */
+  readonly fastLoop?: boolean;
 }
+
+/** Smaller files are read before the fast loop would be ready. */
+const FAST_FROM_BYTES = 1024 * 1024;
 
 export function createRdbScanner(options: RdbScannerOptions = {}): RdbScanner {
   const live =
     options.expiredBefore === undefined
       ? undefined
       : new ContentDigest({ expiredBefore: options.expiredBefore, ...nextOf(options.contents) });
-  const digest = new ContentDigest(nextOf(live ?? options.contents));
+  const { workspace } = options;
+  const digest = new ContentDigest({
+    ...nextOf(live ?? options.contents),
+    ...(workspace === undefined ? {} : { loops: workspace.loops }),
+  });
   const input = new Input();
   const file = new FileReader(input, digest, options.heldBytesMax);
-  const crc = crc64Jones();
+  const crc = crc64Jones(workspace?.loops);
   const parse = file.read();
+  let mayBeFast = (options.fastLoop ?? true) && live === undefined && options.contents === undefined;
+  const tables = mayBeFast ? workspace?.lendTables() : undefined;
+  if (tables !== undefined) useFast(tables);
 
   let bytes = 0;
   /** Bytes that the reader wants in one piece before it goes on; 0 once it is at its end, or cannot go on. */
@@ -69,6 +89,7 @@ export function createRdbScanner(options: RdbScannerOptions = {}): RdbScanner {
     bytes += chunk.length;
     if (wanted === 0 || chunk.length === 0) return;
     if (options.checksum !== 'given') crc.update(chunk);
+    if (mayBeFast && bytes >= FAST_FROM_BYTES) useFast(createLoops(0).loops);
     input.supply(chunk);
     try {
       while (wanted > 0 && input.reach(wanted)) wanted = parse.next().value ?? 0;
@@ -76,6 +97,18 @@ export function createRdbScanner(options: RdbScannerOptions = {}): RdbScanner {
       wanted = 0;
       failure = failureOf(thrown);
     }
+  }
+
+  function useFast(loops: Loops): void {
+    file.useFast(new FastKeys(loops));
+    mayBeFast = false;
+  }
+
+  /** The tables are given back as soon as nothing is read any more. */
+  function endFast(): void {
+    file.endFast();
+    mayBeFast = false;
+    if (tables !== undefined) workspace?.returnTables();
   }
 
   function failureOf(thrown: unknown): { verdict: Verdict; problem: Problem } {
@@ -89,6 +122,7 @@ export function createRdbScanner(options: RdbScannerOptions = {}): RdbScanner {
   }
 
   function end(residue?: bigint): RdbReport {
+    if (report === undefined) endFast();
     report ??= conclude(options.checksum === 'given' ? residue : crc.value());
     return report;
   }

@@ -8,7 +8,7 @@ const WORDS_PER_SLOT = 4;
 
 const { imul } = Math;
 
-type Identity = { readonly a: number; readonly b: number; readonly c: number; readonly d: number };
+export type Identity = { readonly a: number; readonly b: number; readonly c: number; readonly d: number };
 
 /**
  * Remembers identities of 128 bits to notice a second one; up to 96 bytes for each. It holds `limit` of them and no more:
@@ -23,6 +23,14 @@ export class Seen {
 
   constructor(limit: number) {
     this.limit = limit;
+  }
+
+  /** What is remembered; the lowest bit of `a` is always set. */
+  *identities(): Generator<Identity> {
+    for (let at = 0; at < this.size; at += WORDS_PER_SLOT) {
+      const [a = 0, b = 0, c = 0, d = 0] = this.words.subarray(at, at + WORDS_PER_SLOT);
+      if (a !== 0) yield { a, b, c, d };
+    }
   }
 
   isFull(): boolean {

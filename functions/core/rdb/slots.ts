@@ -51,6 +51,15 @@ export class SlotSet {
     this.count++;
   }
 
+  /** Adds slots: a byte for each, 1 if it is one of them. */
+  addAll(slots: Uint8Array): void {
+    for (const [slot, isSeen] of slots.entries()) {
+      if (isSeen === 0 || this.has[slot] === 1) continue;
+      this.has[slot] = 1;
+      this.count++;
+    }
+  }
+
   /** How many, and which, as `0-5460,5470`. */
   report(): { seen: number; ranges: string } {
     const ranges: string[] = [];

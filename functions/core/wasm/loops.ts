@@ -18,23 +18,43 @@ export interface Loops {
 
 /** What assembly/index.ts exports. Addresses and sizes are in bytes. */
 export interface LoopExports {
-  crcWindowBytes(): number;
-  crcWindow(which: number): number;
-  crcFold(which: number, from: number, bytes: number, before: number): void;
+  readonly crcWindowBytes: () => number;
+  readonly crcWindow: (which: number) => number;
+  readonly crcFold: (which: number, from: number, bytes: number, before: number) => void;
   /** Signed. */
-  crcLookUp(which: number, before: number): bigint;
-  copyBlock(): number;
-  copyBlockBytes(): number;
-  hashLanes(): number;
-  hashResult(): number;
-  hashBlocks(from: number, bytes: number): void;
-  hashFinish(bytes: number): void;
-  textState(): number;
-  textStateBytes(): number;
-  textBegin(): void;
-  textPiece(from: number, bytes: number): void;
+  readonly crcLookUp: (which: number, before: number) => bigint;
+  readonly copyBlock: () => number;
+  readonly copyBlockBytes: () => number;
+  readonly ownBytes: () => number;
+  readonly windowBlock: () => number;
+  readonly windowBlockBytes: () => number;
+  readonly keysTaken: () => number;
+  readonly takeKeys: (
+    from: number,
+    end: number,
+    database: number,
+    biggestFrom: number,
+    heldMax: number,
+    isStrict: number,
+  ) => number;
+  readonly keysForget: () => void;
+  readonly comparesKeys: () => number;
+  readonly keyAddRow: () => number;
+  readonly keysTable: () => number;
+  readonly keysTableBytes: () => number;
+  readonly slotsForget: () => void;
+  readonly slotsSeen: () => number;
+  readonly slotsCount: () => number;
+  readonly hashLanes: () => number;
+  readonly hashResult: () => number;
+  readonly hashBlocks: (from: number, bytes: number) => void;
+  readonly hashFinish: (bytes: number) => void;
+  readonly textState: () => number;
+  readonly textStateBytes: () => number;
+  readonly textBegin: () => void;
+  readonly textPiece: (from: number, bytes: number) => void;
   /** Signed. */
-  textEnd(): bigint;
+  readonly textEnd: () => bigint;
 }
 
 /** What is used of a global whose values the types of Node leave out. */
@@ -46,7 +66,7 @@ declare const WebAssembly: {
 
 const PAGE_BYTES = 65_536;
 /** The module's own memory, which is at its beginning. */
-const OWN_BYTES = 12 * PAGE_BYTES;
+const OWN_BYTES = 336 * PAGE_BYTES;
 /** WebAssembly cannot address more: 4 GiB. */
 const PAGES_MAX = 65_536;
 /** Some loops read a vector where the last bytes are fewer. */
@@ -76,6 +96,7 @@ export function createLoops(freeBytes: number): { readonly loops: Loops; readonl
   // The module exports exactly these.
   const run = instance.exports as LoopExports;
   const memory = imported.buffer;
+  if (run.ownBytes() > OWN_BYTES) throw new BackupError('INTERNAL', `the loops use ${run.ownBytes()} bytes`);
   const loops = {
     memory,
     bytes: new Uint8Array(memory),

@@ -11,6 +11,9 @@ export interface Workspace {
    * read where they lie, others are copied first.
    */
   checksums(): Crc64Pair;
+  /** The loops with the tables of the fast loop over keys, for one reader at a time; undefined while another has them. */
+  lendTables(): Loops | undefined;
+  returnTables(): void;
 }
 
 /** Each slot begins on a page of its own. */
@@ -23,5 +26,18 @@ export function createWorkspace(slotCount: number, slotBytes: number): Workspace
   const slots = Array.from({ length: slotCount }, (_, slot) =>
     Buffer.from(loops.memory, freeFrom + slot * stride, slotBytes),
   );
-  return { slots, loops, checksums: () => crc64Pair(loops) };
+  let areLent = false;
+  return {
+    slots,
+    loops,
+    checksums: () => crc64Pair(loops),
+    lendTables: () => {
+      if (areLent) return undefined;
+      areLent = true;
+      return loops;
+    },
+    returnTables: () => {
+      areLent = false;
+    },
+  };
 }

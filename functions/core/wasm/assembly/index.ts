@@ -1,4 +1,7 @@
 export { crcFold, crcLookUp, crcWindow, crcWindowBytes } from './crc64';
-export { copyBlock, copyBlockBytes } from './memory';
+export { keysTaken, takeKeys } from './keys';
+export { copyBlock, copyBlockBytes, ownBytes, windowBlock, windowBlockBytes } from './memory';
 export { hashBlocks, hashFinish, hashLanes, hashResult } from './murmur';
+export { comparesKeys, keyAddRow, keysForget, keysTable, keysTableBytes } from './seen';
+export { slotsCount, slotsForget, slotsSeen } from './slots';
 export { textBegin, textEnd, textPiece, textState, textStateBytes } from './xxh64';

@@ -1,0 +1,237 @@
+/**
+ * The fast loop over keys, held against the slow reader: for every file there is, cut into any chunks, damaged in any
+ * way, the two give the same report.
+ */
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import type { RdbReport } from '../../functions/core/rdb/report.ts';
+import { createRdbScanner } from '../../functions/core/rdb/scanner.ts';
+import { createWorkspace } from '../../functions/core/wasm/workspace.ts';
+import {
+  COLLECTION,
+  FIXTURES,
+  fileOf,
+  fixtureNames,
+  oneKeyFiles,
+  readFixture,
+  scan,
+  withChecksum,
+} from './corpus.ts';
+
+const SLOT_BYTES = 8 * 1024 * 1024;
+const workspace = createWorkspace(1, SLOT_BYTES);
+const slot = workspace.slots[0] ?? Buffer.alloc(0);
+
+/** By the fast loop, with every chunk in the workspace, where a download would have put it. */
+function scanInPlace(bytes: Uint8Array, chunkBytes = SLOT_BYTES): RdbReport {
+  const scanner = createRdbScanner({ workspace });
+  for (let at = 0; at < bytes.length; at += chunkBytes) {
+    const piece = bytes.subarray(at, at + Math.min(chunkBytes, SLOT_BYTES));
+    slot.set(piece);
+    scanner.write(slot.subarray(0, piece.length));
+  }
+  return scanner.end();
+}
+
+function scanSlowly(bytes: Uint8Array, chunkBytes = bytes.length): RdbReport {
+  return scan(bytes, chunkBytes, { fastLoop: false });
+}
+
+const files = [
+  ...fixtureNames().map((name) => join(FIXTURES, name)),
+  ...['rdb', 'corrupt', 'damaged']
+    .map((folder) => join(COLLECTION, folder))
+    .filter((folder) => existsSync(folder))
+    .flatMap((folder) => readdirSync(folder).map((name) => join(folder, name))),
+];
+
+test.each(files)('%s gives the same report, whole or in chunks', (path) => {
+  const bytes = readFileSync(path);
+  const report = scanSlowly(bytes);
+  expect(scanInPlace(bytes)).toEqual(report);
+  expect(scanInPlace(bytes, 4099)).toEqual(scanSlowly(bytes, 4099));
+  expect(scan(bytes, bytes.length, { workspace })).toEqual(report);
+});
+
+/** Small files of every type that each server writes; the rest of a window is enough for the loop to look at each. */
+const small = fixtureNames()
+  .flatMap((name) => oneKeyFiles(readFixture(name)))
+  .map(({ bytes }) => bytes)
+  .filter((bytes) => bytes.length >= 40 && bytes.length <= 700);
+
+test('any chunks, in the workspace or outside, give the same report', () => {
+  const whole = fixtureNames().map(readFixture);
+  fc.assert(
+    fc.property(
+      fc.constantFrom(...whole),
+      fc.array(fc.tuple(fc.integer({ min: 1, max: 70_000 }), fc.boolean()), { minLength: 1, maxLength: 20 }),
+      (file, cuts) => {
+        const scanner = createRdbScanner({ workspace });
+        let at = 0;
+        for (let turn = 0; at < file.length; turn++) {
+          const [size, isInside] = cuts[turn % cuts.length] ?? [1, true];
+          const piece = file.subarray(at, at + size);
+          slot.set(piece);
+          scanner.write(isInside ? slot.subarray(0, piece.length) : piece);
+          at += size;
+        }
+        expect(scanner.end()).toEqual(scanSlowly(file));
+      },
+    ),
+    { numRuns: 100 },
+  );
+});
+
+test('files that are cut anywhere give the same report', () => {
+  fc.assert(
+    fc.property(fc.constantFrom(...small), fc.nat(), (file, length) => {
+      const cut = file.subarray(0, length % file.length);
+      expect(scanInPlace(cut)).toEqual(scanSlowly(cut, SLOT_BYTES));
+    }),
+    { numRuns: 5000 },
+  );
+});
+
+/** Bytes that mean something in one of the encodings. */
+const anyByte = fc.oneof(
+  fc.nat(255),
+  fc.constantFrom(
+    0,
+    1,
+    2,
+    3,
+    0x3f,
+    0x40,
+    0x7f,
+    0x80,
+    0x81,
+    0xc0,
+    0xc3,
+    0xe0,
+    0xf0,
+    0xf1,
+    0xf4,
+    0xfd,
+    0xfe,
+    0xff,
+  ),
+);
+
+test('values altered under a checksum that fits give the same report', () => {
+  fc.assert(
+    fc.property(
+      fc.constantFrom(...small),
+      fc.array(fc.tuple(fc.nat(), anyByte), { minLength: 1, maxLength: 4 }),
+      (file, changes) => {
+        const body = Buffer.from(file.subarray(0, file.length - 8));
+        for (const [where, value] of changes) body[9 + (where % (body.length - 9))] = value;
+        const altered = withChecksum(body);
+        expect(scanInPlace(altered)).toEqual(scanSlowly(altered));
+      },
+    ),
+    { numRuns: 5000 },
+  );
+});
+
+test('single bits flipped in a large file with many keys give the same report', () => {
+  const file = readFixture('gen__gen-redis7.0.15.rdb');
+  fc.assert(
+    fc.property(fc.nat(file.length * 8 - 1), (bit) => {
+      const flipped = Buffer.from(file);
+      flipped[bit >> 3] = (flipped[bit >> 3] ?? 0) ^ (1 << (bit & 7));
+      expect(scanInPlace(flipped)).toEqual(scanSlowly(flipped));
+    }),
+    { numRuns: 100 },
+  );
+});
+
+const head = (name: string, type = 0): Buffer => Buffer.from([type, name.length, ...Buffer.from(name)]);
+const text = (bytes: string): Buffer => Buffer.from([bytes.length, ...Buffer.from(bytes)]);
+
+test('the same key twice is found wherever the first one was read', () => {
+  const keys = Array.from({ length: 50 }, (_, index) => Buffer.concat([head(`key:${index}`), text('value')]));
+  const long = Buffer.concat([head('key:7'), Buffer.from([0x80, 0, 1, 0x86, 0xa0]), Buffer.alloc(100_000)]);
+  for (const again of [Buffer.concat([head('key:7'), text('x')]), long]) {
+    const file = fileOf('REDIS0009', ...keys, again);
+    const report = scanInPlace(file, 1000);
+    expect(report).toMatchObject({ verdict: 'corrupt', problem: { key: 'key:7' } });
+    expect(report).toEqual(scanSlowly(file, 1000));
+    expect(scanInPlace(fileOf('REDIS0009', again, ...keys), 1000)).toMatchObject({ verdict: 'corrupt' });
+  }
+  const other = fileOf(
+    'REDIS0009',
+    ...keys,
+    Buffer.from([0xfe, 1]),
+    Buffer.concat([head('key:7'), text('x')]),
+  );
+  expect(scanInPlace(other)).toMatchObject({ verdict: 'sound', fingerprint: { keys: 51 } });
+});
+
+test('small strings in a row, expiring, of integers, in several databases, are read as one by one', () => {
+  // So many keys that they are not compared with each other any more: from there on another loop takes them.
+  const keys = Array.from({ length: 300_000 }, (_, index) => {
+    const [kind, length] = [index % 7, (index * 31) % 66];
+    const expiry = kind === 3 ? [252, index & 255, 2, 3, 4, 5, 0, 0, 0] : kind === 5 ? [253, 1, 2, 3, 4] : [];
+    const select = index % 50_000 === 49_999 ? [254, index / 50_000] : [];
+    const key = Buffer.from(`k${index}${'-'.repeat((index * 7) % 40)}`);
+    const value =
+      kind === 1
+        ? [0xc0, index & 255]
+        : kind === 2
+          ? [0xc2, 1, 2, index & 255, 0x80]
+          : [...(length < 64 ? [length] : [0x40, length]), ...Array<number>(length).fill(0x78)];
+    return Buffer.from([...select, ...expiry, 0, key.length, ...key, ...value]);
+  });
+  const last = Buffer.concat([
+    head('the-longest-name-of-all-that-are-there-in-this-file'),
+    text('x'.repeat(63)),
+  ]);
+  const file = fileOf('REDIS0009', Buffer.concat([...keys, last]));
+  const report = scanSlowly(file, 65_537);
+  expect(report).toMatchObject({ verdict: 'sound', fingerprint: { keys: 300_001 } });
+  expect(report.fingerprint.biggest[0]?.key).toContain('the-longest-name-of-all');
+  expect(scanInPlace(file)).toEqual(report);
+  expect(scanInPlace(file, 1000)).toEqual(report);
+  // Without a workspace the loop begins in the middle, and gets the keys that were seen so far.
+  expect(scan(file, 65_537)).toEqual(report);
+  expect(scan(file)).toEqual(report);
+});
+
+test('scores of any number of digits are rounded as JavaScript rounds them', () => {
+  const score = fc.oneof(
+    fc.double({ noNaN: true, noDefaultInfinity: true }).map(String),
+    fc.tuple(fc.nat(1000), fc.integer({ min: 1, max: 97 })).map(([a, b]) => String(a / b)),
+    fc.tuple(fc.bigInt(0n, 10n ** 20n), fc.nat(24)).map(([digits, point]) => {
+      const all = String(digits).padStart(point + 1, '0');
+      return point === 0 ? all : `${all.slice(0, -point)}.${all.slice(-point)}`;
+    }),
+  );
+  fc.assert(
+    fc.property(fc.array(score, { minLength: 1, maxLength: 8 }), (scores) => {
+      const entries = scores.flatMap((value, index) => [`m${index}`, value]);
+      const packed = entries
+        .map((entry) => [0x80 + entry.length, ...Buffer.from(entry), entry.length + 1])
+        .flat();
+      const size = 7 + packed.length;
+      const listpack = [size & 255, size >> 8, 0, 0, entries.length, 0, ...packed, 0xff];
+      const file = fileOf('REDIS0011', head('zset', 17), [0x40 | (size >> 8), size & 255], listpack);
+      const report = scanSlowly(file);
+      expect(report.verdict).toBe('sound');
+      expect(scanInPlace(file)).toEqual(report);
+    }),
+    { numRuns: 1000 },
+  );
+});
+
+test('one workspace serves scanners one after the other and at the same time', () => {
+  const file = readFixture('gen__gen-redis7.0.15.rdb');
+  const [first, second] = [createRdbScanner({ workspace }), createRdbScanner({ workspace })];
+  for (let at = 0; at < file.length; at += 5000) {
+    const piece = file.subarray(at, at + 5000);
+    slot.set(piece);
+    for (const scanner of [first, second]) scanner.write(slot.subarray(0, piece.length));
+  }
+  const report = scanSlowly(file);
+  expect([first.end(), second.end(), scanInPlace(file)]).toEqual([report, report, report]);
+});
