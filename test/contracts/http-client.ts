@@ -669,6 +669,23 @@ export function testHttpClient(name: string, create: (options: HttpOptions) => H
         expect(into.subarray(filled).equals(Buffer.alloc(size - filled, '-'))).toBe(true);
       });
 
+      it('and writes nothing any more once it was called off in full flow', async () => {
+        server.talk(flood);
+        const stop = new AbortController();
+        const reason = new BackupError('DEADLINE_NEAR', 'finish in time');
+        const into = Buffer.alloc(size);
+        const answer = await get(stop.signal);
+
+        const outcome = answer.fill(into, (bytes) => {
+          if (bytes > size / 4) stop.abort(reason);
+        });
+
+        await expect(outcome).rejects.toBe(reason);
+        into.fill('-');
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        expect(into.equals(Buffer.alloc(size, '-'))).toBe(true);
+      });
+
       it.each(['throws', 'rejects'])('and passes on what the one who is told %s', async (how) => {
         server.talk(flood);
         const reason = new BackupError('RDB_CORRUPT', 'no');

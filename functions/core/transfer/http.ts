@@ -5,6 +5,7 @@
  */
 import { setMaxListeners } from 'node:events';
 import { Agent, request as httpRequest, type ClientRequest, type IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
 import { Agent as SecureAgent, request as httpsRequest } from 'node:https';
 import { BackupError } from '../errors.ts';
 import { stopReason, throwIfStopped } from './retry.ts';
@@ -95,6 +96,9 @@ export function createHttpClient(options: HttpOptions = {}): HttpClient {
   const keeping = { keepAlive: true, scheduling: 'lifo', timeout: KEEP_ALIVE_MS } as const;
   const agent = new Agent(keeping);
   const secureAgent = new SecureAgent({ ...keeping, ...(ca === undefined ? {} : { ca }) });
+  // Nothing was asked for on a connection that rests: what comes must not become the next answer.
+  for (const each of [agent, secureAgent])
+    each.on('free', (socket: Socket) => void socket.on('data', destroyThis));
 
   async function exchange(request: HttpRequest, signal: AbortSignal): Promise<HttpAnswer> {
     throwIfStopped(signal);
@@ -109,7 +113,10 @@ export function createHttpClient(options: HttpOptions = {}): HttpClient {
     const stop = (): void => void outgoing.destroy();
     // A head that comes slowly is not seen before it is whole.
     let readBefore = 0;
-    outgoing.once('socket', ({ bytesRead }) => (readBefore = bytesRead));
+    outgoing.once('socket', (socket) => {
+      socket.removeListener('data', destroyThis);
+      readBefore = socket.bytesRead;
+    });
     const moved = (): number => (outgoing.socket?.bytesRead ?? readBefore) - readBefore;
     const watch = createWatch(idleTimeoutMs, signal, stop, moved);
     watchConnecting(outgoing, connectTimeoutMs, watch);
@@ -132,6 +139,10 @@ export function createHttpClient(options: HttpOptions = {}): HttpClient {
       }
     },
   };
+}
+
+function destroyThis(this: Socket): void {
+  this.destroy();
 }
 
 /**
