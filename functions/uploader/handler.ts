@@ -23,7 +23,7 @@ export async function handler(event: Buffer, context: FunctionContext): Promise<
       store,
       target: store,
       http: cloud.http,
-      scanner: () => createRdbScanner({ checksum: 'given' }),
+      scanner: (workspace) => createRdbScanner({ checksum: 'given', workspace }),
       memoryMb: context.function.memory,
       log,
       onProgress: logProgress(log),
