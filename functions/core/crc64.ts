@@ -46,6 +46,8 @@ export interface Crc64Pair {
   xz(): bigint;
   /** CRC-64/Jones from zero of everything so far. */
   jones(): bigint;
+  /** Begins anew. To be preferred to another pair: each has some hundred kilobytes. */
+  reset(): void;
 }
 
 /** Bytes that lie in the memory of `loops` are read where they are, others are copied there first. */
@@ -107,6 +109,12 @@ class Sums implements Crc64Pair {
 
   jones(): bigint {
     return this.value(JONES);
+  }
+
+  reset(): void {
+    this.collectedBytes = 0;
+    this.foldedBytes = 0;
+    for (const { kept } of this.windows) kept.fill(0);
   }
 
   private value(which: number): bigint {

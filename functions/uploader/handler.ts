@@ -8,7 +8,7 @@ import { createRdbScanner } from '../core/rdb/scanner.ts';
 import { parseUploadRequest } from '../core/upload-request.ts';
 import { startDeadline } from './deadline.ts';
 import { runUpload, type UploadSummary } from './run-upload.ts';
-import type { Progress } from './upload-backup.ts';
+import type { Progress, UploadParts } from './upload-backup.ts';
 
 export async function handler(event: Buffer, context: FunctionContext): Promise<UploadSummary> {
   const deadline = startDeadline(context.function.timeout);
@@ -18,7 +18,7 @@ export async function handler(event: Buffer, context: FunctionContext): Promise<
     log = log.with({ runId: request.runId, instance: request.instance.id, attempt: request.attempt });
     const cloud = composeCloud(readEnvironment(process.env), platformOf(context));
     const store = cloud.storeFor(request.destination);
-    const parts = {
+    const parts: UploadParts = {
       source: cloud.sourceFor(request.account),
       store,
       target: store,

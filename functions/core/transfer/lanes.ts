@@ -21,6 +21,7 @@ export interface LanesOptions {
   /** In the file's order; from the first one's start on there are no gaps. */
   readonly parts: readonly Part[];
   readonly pool: SlotPool;
+  /** One for each lane. */
   readonly checksums: () => Crc64Pair;
   readonly bandwidth?: Bandwidth;
   /**
@@ -42,7 +43,7 @@ export interface PartChecksums {
 }
 
 /** What has arrived is summed in pieces of about this size: large enough for the loops, small enough for the cache. */
-const SUM_BYTES = 256 * 1024;
+const SUM_BYTES = 512 * 1024;
 /** Observing is the longest work in one piece; between two of these, the connections get their turn. */
 const OBSERVE_BYTES = 1024 * 1024;
 
@@ -76,14 +77,15 @@ export async function runLanes(options: LanesOptions, signal: AbortSignal): Prom
   };
 
   async function lane(): Promise<void> {
+    const sums = checksums();
     try {
-      while (next < parts.length && !running.aborted) await passOne();
+      while (next < parts.length && !running.aborted) await passOne(sums);
     } catch (error) {
       fail(error);
     }
   }
 
-  async function passOne(): Promise<void> {
+  async function passOne(sums: Crc64Pair): Promise<void> {
     const slot = await pool.take(running);
     try {
       const index = next++;
@@ -91,7 +93,7 @@ export async function runLanes(options: LanesOptions, signal: AbortSignal): Prom
       if (part === undefined) return;
       const bytes = slot.bytes.subarray(0, part.bytes);
       const arriving = createArrivingPart(bytes);
-      const whole = receive(part, bytes, arriving);
+      const whole = receive(part, bytes, arriving, sums);
       // All come to rest before the slot is used again, also when one of them fails.
       await Promise.all([
         whole.catch(fail),
@@ -106,8 +108,13 @@ export async function runLanes(options: LanesOptions, signal: AbortSignal): Prom
     }
   }
 
-  async function receive(part: Part, bytes: Buffer, arriving: ArrivingPart): Promise<PartChecksums> {
-    const sums = checksums();
+  async function receive(
+    part: Part,
+    bytes: Buffer,
+    arriving: ArrivingPart,
+    sums: Crc64Pair,
+  ): Promise<PartChecksums> {
+    sums.reset();
     let summed = 0;
     let spent = 0;
     const take = (filled: number): void | Promise<void> => {

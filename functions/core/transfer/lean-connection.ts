@@ -58,6 +58,7 @@ export function openConnection(url: URL, options: ConnectionOptions): Connection
   let end = 0;
   let place: Uint8Array | undefined;
   let isConnected = false;
+  let isEnded = false;
 
   const attempt = (work: () => boolean): boolean => {
     try {
@@ -128,13 +129,16 @@ export function openConnection(url: URL, options: ConnectionOptions): Connection
     reader?.connected();
   });
   socket.on('error', (error) => reader?.broke(error));
-  socket.on('end', () => reader?.ended());
+  socket.on('end', () => {
+    isEnded = true;
+    reader?.ended();
+  });
   socket.on('close', () => reader?.broke(undefined));
 
   return {
     inbox: () => inbox.subarray(start, end),
     take: (bytes) => void (start += bytes),
-    isOpen: () => !socket.destroyed && socket.writable,
+    isOpen: () => !isEnded && !socket.destroyed,
     isConnected: () => isConnected,
     giveTo: (next) => (reader = next),
     write: (pieces, written) => {

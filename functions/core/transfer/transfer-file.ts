@@ -66,7 +66,7 @@ export interface TransferOptions {
   readonly policy: RetryPolicy;
   /** A new observer, which goes on at the checkpoint if there is one. Throws when it cannot; it is then asked for one from the start. */
   readonly observe: (from?: ObserverCheckpoint) => Observer;
-  /** Of each part; plain ones if left out. */
+  /** One for each lane; those of the process's own memory if left out. */
   readonly checksums?: () => Crc64Pair;
   readonly bandwidth?: Bandwidth;
   /** Of an earlier attempt at the same file. One that does not fit what is found is left aside. */
