@@ -275,7 +275,7 @@ export class Exchange implements Reader {
   /** The answer is whole. */
   #finish(): void {
     const { connection, watch, release } = this.#parts;
-    const isReusable = !this.#isSpoilt && !this.#isEnded && this.#keepAliveMs > 0;
+    const isReusable = this.#isSent && !this.#isSpoilt && !this.#isEnded && this.#keepAliveMs > 0;
     watch.end();
     this.#leave();
     if (!isReusable || connection.inbox().length > 0) {
