@@ -28,6 +28,12 @@ const ENTRIES = {
 const FUNCTIONS = ['orchestrator', 'uploader'];
 const SLIM = [...FUNCTIONS, 'cloud'];
 
+/**
+ * The space of young objects doubles when a few of them survive, up to 2 x 16 MB, and stays so. A transfer leaves some
+ * 50 MB of them behind in a gigabyte, and the space that Node starts with is enough for that: here it does not grow.
+ */
+const YOUNG_STAY_SMALL = `"use strict";require("node:v8").setFlagsFromString("--semi-space-growth-factor=1");`;
+
 await buildWasm();
 await rm('dist', { recursive: true, force: true });
 for (const [name, entry] of Object.entries(ENTRIES)) {
@@ -52,6 +58,7 @@ for (const [name, entry] of Object.entries(ENTRIES)) {
     plugins: [SLIM.includes(name) ? onlyWhatIsCalled() : lateImports()],
     // urllib, below ali-oss, asks for it only when a proxy is configured.
     external: ['proxy-agent'],
+    banner: { js: name === 'uploader' ? YOUNG_STAY_SMALL : '' },
   });
   await writeFile(`dist/${name}/meta.json`, JSON.stringify(result.metafile));
 }

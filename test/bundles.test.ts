@@ -84,7 +84,23 @@ describe.each(['orchestrator', 'uploader'])('the bundle of the %s', (name) => {
   });
 });
 
-/** The peak of the resident set of a fresh process that has run this code. */
+describe('the bundle of the uploader', () => {
+  it('keeps the space of young objects as small as it was at the start', async () => {
+    const churn = `const kept = [];
+      for (let i = 0; i < 5000; i++) kept[i % 100] = new Array(1000).fill(i);
+      const { space_size } = require('node:v8').getHeapSpaceStatistics().find((s) => s.space_name === 'new_space');
+      process.stdout.write(String(space_size), () => process.exit());`;
+
+    const [bare, loaded] = [
+      Number(await runFresh(churn)),
+      Number(await runFresh(`require(process.env.FILE); ${churn}`, join(DIST, 'uploader', 'index.js'))),
+    ];
+
+    expect(loaded).toBeLessThan(bare / 2);
+  });
+});
+
+/** The peak of the resident set of a fresh process that has run this code, in MB. */
 async function peakMbOf(code: string, file = ''): Promise<number> {
   const script = `(async () => {
     ${code};
@@ -92,11 +108,14 @@ async function peakMbOf(code: string, file = ''): Promise<number> {
     process.stdout.write(/VmHWM:\\s+(\\d+)/.exec(status)[1], () => process.exit());
   })();`;
   const peaks: number[] = [];
-  for (let run = 0; run < 3; run++) {
-    const { stdout } = await promisify(execFile)(process.execPath, ['-e', script], {
-      env: { PATH: process.env['PATH'], FILE: file },
-    });
-    peaks.push(Number(stdout) / 1024);
-  }
+  for (let run = 0; run < 3; run++) peaks.push(Number(await runFresh(script, file)) / 1024);
   return peaks.sort((a, b) => a - b)[1] ?? 0;
+}
+
+/** What this code prints in a process of its own, which finds the file's path in `FILE`. */
+async function runFresh(script: string, file = ''): Promise<string> {
+  const { stdout } = await promisify(execFile)(process.execPath, ['-e', script], {
+    env: { PATH: process.env['PATH'], FILE: file },
+  });
+  return stdout;
 }
