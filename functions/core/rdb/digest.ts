@@ -96,6 +96,14 @@ export interface ContentDigestOptions {
   readonly loops?: Loops;
 }
 
+/** Plain data, for JSON. */
+export interface DigestState {
+  readonly sum: readonly [number, number, number, number];
+  readonly databases: readonly (readonly [database: number, keys: number, expires: number])[];
+  readonly types: readonly number[];
+  readonly unchecked: number;
+}
+
 export class ContentDigest implements RdbContents {
   /** Whether `keyIdentity` is wanted. */
   identifiesKeys = false;
@@ -262,6 +270,24 @@ export class ContentDigest implements RdbContents {
     this.sum.add(ofKey);
     this.count();
     if (this.isKeyUnchecked) this.uncheckedKeys++;
+  }
+
+  /** What the keys that have ended amount to, to go on from there. */
+  save(): DigestState {
+    const { a, b, c, d } = this.sum;
+    return {
+      sum: [a, b, c, d],
+      databases: [...this.counts].map(([database, { keys, expires }]) => [database, keys, expires]),
+      types: [...this.typeCounts],
+      unchecked: this.uncheckedKeys,
+    };
+  }
+
+  restore({ sum: [a, b, c, d], databases, types, unchecked }: DigestState): void {
+    this.sum.add({ a, b, c, d });
+    for (const [database, keys, expires] of databases) this.counts.set(database, { keys, expires });
+    for (const [type, count] of types.entries()) this.typeCounts[type] = count;
+    this.uncheckedKeys = unchecked;
   }
 
   /** What was said so far of the current element: after its first text this tells members and fields apart. */

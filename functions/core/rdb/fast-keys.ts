@@ -86,10 +86,15 @@ export class FastKeys {
   }
 
   /** True if this key was added, or taken, before. */
-  addKey(identity: Identity): boolean {
+  add(identity: Identity): boolean {
     const { words, run } = this.loops;
     words.set([identity.a, identity.b, identity.c, identity.d], run.hashLanes() / 4);
     return run.keyAddRow() !== 0;
+  }
+
+  /** Compares no more keys. */
+  stopComparing(): void {
+    this.loops.run.keysStop();
   }
 
   /** Whether keys are still compared with each other. */
@@ -103,10 +108,14 @@ export class FastKeys {
     return bytes.subarray(run.slotsSeen(), run.slotsSeen() + run.slotsCount());
   }
 
-  /** The keys that are compared with each other. */
-  identities(): Int32Array {
+  /** The keys that are compared with each other; the lowest bit of `a` is always set. */
+  *identities(): Generator<Identity> {
     const { run, words } = this.loops;
-    return words.subarray(run.keysTable() / 4, (run.keysTable() + run.keysTableBytes()) / 4);
+    const end = (run.keysTable() + run.keysTableBytes()) / 4;
+    for (let at = run.keysTable() / 4; at < end; at += 4) {
+      const [a = 0, b = 0, c = 0, d = 0] = words.subarray(at, at + 4);
+      if (a !== 0) yield { a, b, c, d };
+    }
   }
 
   private copy(bytes: Uint8Array, at: number, end: number): void {

@@ -5,10 +5,10 @@
  */
 import type { ValueContext } from './context.ts';
 import { createValueContext } from './context.ts';
-import type { ContentDigest } from './digest.ts';
+import type { ContentDigest, DigestState } from './digest.ts';
 import { corrupt, unsupported } from './fault.ts';
 import type { FastKeys } from './fast-keys.ts';
-import { FileFacts, printable } from './fingerprint.ts';
+import { FileFacts, printable, type FactsState } from './fingerprint.ts';
 import {
   CHECKSUM_BYTES,
   FIRST_VERSION_WITH_CHECKSUM,
@@ -26,13 +26,22 @@ import type { Input, Parse } from './input.ts';
 import { bytesOf } from './input.ts';
 import { readKeyMetadata, readModuleAux } from './modules.ts';
 import type { LogicalType, Problem, Verdict } from './report.ts';
-import { Seen } from './seen.ts';
+import { Seen, type Identity } from './seen.ts';
 import { NOWHERE, Texts } from './texts.ts';
 import { readValue, takeCompactValue } from './values.ts';
 
 /** Keys that are compared with each other; the ones after that are not. 8 MiB of memory. */
 const COMPARED_KEYS_MAX = 256 * 1024;
 const DATABASE_MAX = 2 ** 31 - 1;
+
+/** Plain data, for JSON: where a reader is between two keys, and what it knows of everything before. */
+export interface ReaderState {
+  readonly offset: number;
+  readonly database: number;
+  readonly comparesKeys: boolean;
+  readonly facts: FactsState;
+  readonly digest: DigestState;
+}
 
 export class FileReader {
   readonly facts = new FileFacts();
@@ -49,6 +58,11 @@ export class FileReader {
   private readonly seenKeys = new Seen(COMPARED_KEYS_MAX);
   private readonly heldBytesMax: number;
   private fast: FastKeys | undefined;
+  /** The current key, as it is compared with others. */
+  private identity: Identity = { a: 0, b: 0, c: 0, d: 0 };
+  private isRestored = false;
+  /** Where the reader last was between two keys, in the file. */
+  private pausedAt: number | undefined;
   private database = 0;
   private isInKey = false;
   /** Of the next key. */
@@ -63,12 +77,50 @@ export class FileReader {
     digest.identifiesKeys = true;
     this.keys = new Texts(input, heldBytesMax);
     this.texts = new Texts(input, heldBytesMax);
-    this.values = createValueContext(input, this.texts, digest, (name) => this.facts.countModule(name));
+    this.values = createValueContext(input, this.texts, digest, (name) => this.facts.nameModule(name));
+  }
+
+  /** Goes on where another reader was between two keys, and knows what that one knew. */
+  restore(state: ReaderState, identities: Iterable<Identity>): void {
+    this.input.startAt(state.offset);
+    this.database = state.database;
+    this.facts.restore(state.facts);
+    this.digest.restore(state.digest);
+    for (const identity of identities) this.seenKeys.add(identity);
+    if (!state.comparesKeys) this.seenKeys.stop();
+    this.digest.identifiesKeys = state.comparesKeys;
+    this.isRestored = true;
+    this.pausedAt = state.offset;
+  }
+
+  /** What is known of everything up to the last point between two keys; undefined before there is one. */
+  save(): ReaderState | undefined {
+    const { facts, fast, digest } = this;
+    if (this.pausedAt === undefined) return undefined;
+    if (fast !== undefined) facts.slots.addAll(fast.slots());
+    return {
+      offset: this.pausedAt,
+      database: this.database,
+      comparesKeys: this.comparesKeys(),
+      facts: facts.save(),
+      digest: digest.save(),
+    };
+  }
+
+  /** The keys that are compared with each other, without the one that is being read. */
+  *identities(): Generator<Identity> {
+    if (!this.comparesKeys()) return;
+    const { a, b, c, d } = this.identity;
+    for (const other of (this.fast ?? this.seenKeys).identities()) {
+      const isCurrent = other.b === b && other.c === c && other.d === d && other.a === (a | 1);
+      if (!this.isInKey || !isCurrent) yield other;
+    }
   }
 
   /** From here on most keys are taken by the fast loop. Only for a reader whose digest nobody else listens to. */
   useFast(fast: FastKeys): void {
-    for (const identity of this.seenKeys.identities()) fast.addKey(identity);
+    for (const identity of this.seenKeys.identities()) fast.add(identity);
+    if (this.seenKeys.isFull()) fast.stopComparing();
     this.seenKeys.forget();
     this.fast = fast;
   }
@@ -80,7 +132,7 @@ export class FileReader {
   }
 
   *read(): Parse<void> {
-    yield* this.readHeader();
+    if (!this.isRestored) yield* this.readHeader();
     yield* this.readBody();
     if (this.facts.version < FIRST_VERSION_WITH_CHECKSUM) return;
     this.input.begin('the checksum');
@@ -122,7 +174,10 @@ export class FileReader {
   private *readBody(): Parse<void> {
     const { input, keys, facts } = this;
     for (;;) {
-      if (this.fast !== undefined && !this.expires) this.takeKeys(this.fast);
+      if (!this.expires) {
+        if (this.fast !== undefined) this.takeKeys(this.fast);
+        this.pausedAt = input.offset();
+      }
       input.begin('a type or opcode');
       if (input.lacks(1)) yield 1;
       const code = input.byte();
@@ -181,10 +236,14 @@ export class FileReader {
     digest.beginKey(database, type, keys, this.expires, this.expiryLow, this.expiryHigh);
     if (!digest.identifiesKeys) return;
     const { fast, seenKeys } = this;
-    const identity = digest.keyIdentity();
-    const isThere = fast === undefined ? seenKeys.add(identity) : fast.addKey(identity);
-    if (isThere) this.complain('corrupt', 'the same key is there twice');
-    digest.identifiesKeys = fast === undefined ? !seenKeys.isFull() : fast.comparesKeys();
+    const { a, b, c, d } = digest.keyIdentity();
+    this.identity = { a, b, c, d };
+    if ((fast ?? seenKeys).add(this.identity)) this.complain('corrupt', 'the same key is there twice');
+    digest.identifiesKeys = this.comparesKeys();
+  }
+
+  private comparesKeys(): boolean {
+    return this.fast?.comparesKeys() ?? !this.seenKeys.isFull();
   }
 
   private endKey(type: LogicalType, start: number): void {
@@ -254,8 +313,8 @@ export class FileReader {
         return;
       case OPCODE.function2:
         input.begin('a function library');
-        facts.functions++;
         yield* texts.pass(NOWHERE);
+        facts.functions++;
         return;
       case OPCODE.functionPreview:
         yield* this.readFunctionPreview();
@@ -279,12 +338,12 @@ export class FileReader {
   private *readFunctionPreview(): Parse<void> {
     const { input, texts, facts } = this;
     input.begin('a function of a release candidate');
-    facts.functions++;
     yield* texts.pass(NOWHERE);
     yield* texts.pass(NOWHERE);
     const hasDescription = yield* input.length();
     if (hasDescription > 0) yield* texts.pass(NOWHERE);
     yield* texts.pass(NOWHERE);
+    facts.functions++;
   }
 
   /** Redis 8.6, in front of the type of a key. */

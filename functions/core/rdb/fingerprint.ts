@@ -3,7 +3,7 @@ import { LOGICAL_TYPES } from './digest.ts';
 import type { Dialect } from './format.ts';
 import type { BigKey, ContentSummary, Fingerprint, LogicalType, TypeCount } from './report.ts';
 import type { TakenKeys } from './fast-keys.ts';
-import { SlotSet } from './slots.ts';
+import { SLOT_COUNT, SlotSet, slotOf } from './slots.ts';
 
 const BIGGEST_KEYS = 10;
 const PRINTABLE_BYTES_MAX = 100;
@@ -11,6 +11,19 @@ const AUX_FIELDS_MAX = 64;
 const AUX_VALUE_BYTES_MAX = 256;
 /** Fields that servers write anew for each key or slot. */
 const REPEATED_AUX = new Set(['mvcc-tstamp', 'keydb-subexpire-key', 'keydb-subexpire-when', 'slot-info']);
+
+/** Plain data, for JSON. */
+export interface FactsState {
+  readonly version: number;
+  readonly dialect: Dialect;
+  readonly functions: number;
+  readonly aux: readonly (readonly [name: string, value: string])[];
+  readonly bytesByType: Readonly<Partial<Record<LogicalType, number>>>;
+  readonly modules: readonly (readonly [name: string, keys: number])[];
+  readonly biggest: readonly BigKey[];
+  /** A bit for each, lowest first, in base64. */
+  readonly slots: string;
+}
 
 /** Collects, while a file is read, what only a file can tell: aux fields, sizes, slots, modules, functions. */
 export class FileFacts {
@@ -21,6 +34,9 @@ export class FileFacts {
   private key = viewOf(new Uint8Array(0));
   private keyStart = 0;
   private keyEnd = 0;
+  /** -1 if it need not be counted. */
+  private slot = -1;
+  private module: string | undefined;
   private readonly keptKey = new Uint8Array(PRINTABLE_BYTES_MAX + 1);
   private readonly keptKeyView = viewOf(this.keptKey);
   private readonly aux: Record<string, string> = Object.create(null) as Record<string, string>;
@@ -38,13 +54,15 @@ export class FileFacts {
     this.aux[name] = printable(value, AUX_VALUE_BYTES_MAX);
   }
 
-  countModule(name: string): void {
-    this.modules[name] = (this.modules[name] ?? 0) + 1;
+  /** The module of the current key. */
+  nameModule(name: string): void {
+    this.module = name;
   }
 
   /** The key is where it was read; before anything else is read there, `keepKey` must be called. */
   beginKey(database: number, bytes: DataView, start: number, end: number): void {
-    if (database === 0) this.slots.addKey(bytes, start, end);
+    this.slot = database === 0 && !this.slots.isFull() ? slotOf(bytes, start, end) : -1;
+    this.module = undefined;
     this.key = bytes;
     this.keyStart = start;
     this.keyEnd = end;
@@ -62,6 +80,9 @@ export class FileFacts {
 
   /** @param bytes of key and value in the file */
   endKey(database: number, type: LogicalType, bytes: number): void {
+    const { slot, module } = this;
+    if (slot >= 0) this.slots.add(slot);
+    if (module !== undefined) this.modules[module] = (this.modules[module] ?? 0) + 1;
     this.addBytes(type, bytes);
     if (bytes > this.biggestFrom) this.rank({ database, key: this.printableKey(), type, bytes });
   }
@@ -88,6 +109,38 @@ export class FileFacts {
 
   printableKey(): string {
     return printable(bytesOf(this.key, this.keyStart, this.keyEnd), PRINTABLE_BYTES_MAX);
+  }
+
+  /** What is known of all that was read to its end, to go on from there. */
+  save(): FactsState {
+    const { version, dialect, functions, aux, bytesByType, modules, biggest } = this;
+    const slots = Buffer.alloc(SLOT_COUNT / 8);
+    for (const [slot, isSeen] of this.slots.all().entries())
+      slots[slot >> 3] = (slots[slot >> 3] ?? 0) | (isSeen << (slot & 7));
+    return {
+      version,
+      dialect,
+      functions,
+      aux: Object.entries(aux),
+      bytesByType,
+      modules: Object.entries(modules),
+      biggest,
+      slots: slots.toString('base64'),
+    };
+  }
+
+  restore(state: FactsState): void {
+    this.version = state.version;
+    this.dialect = state.dialect;
+    this.functions = state.functions;
+    for (const [name, value] of state.aux) this.aux[name] = value;
+    this.auxFields = state.aux.length;
+    Object.assign(this.bytesByType, state.bytesByType);
+    for (const [name, count] of state.modules) this.modules[name] = count;
+    for (const key of state.biggest) this.rank(key);
+    const slots = Buffer.from(state.slots, 'base64');
+    for (let slot = 0; slot < SLOT_COUNT; slot++)
+      if ((((slots[slot >> 3] ?? 0) >> (slot & 7)) & 1) === 1) this.slots.add(slot);
   }
 
   report(contents: ContentSummary): Fingerprint {

@@ -32,6 +32,11 @@ export class Input {
   /** Bytes of the chunk that are in the carry buffer. */
   private taken = 0;
 
+  /** The first chunk begins there in the file. */
+  startAt(offset: number): void {
+    this.windowStartsAt = offset;
+  }
+
   /** Gives the next chunk to read; what is left of the previous one was kept by `reach`. */
   supply(chunk: Uint8Array): void {
     // A Buffer is made a plain Uint8Array, so that the hot loops see one kind of object only.

@@ -2,11 +2,13 @@ import { crc64Jones } from '../crc64.ts';
 import { createLoops, type Loops } from '../wasm/loops.ts';
 import type { Workspace } from '../wasm/workspace.ts';
 import type { RdbContents } from './digest.ts';
+import { BackupError } from '../errors.ts';
+import { decodeState, encodeState } from './checkpoint.ts';
 import { ContentDigest } from './digest.ts';
 import { Fault } from './fault.ts';
 import { FastKeys } from './fast-keys.ts';
 import { FileReader } from './file.ts';
-import { FIRST_VERSION_WITH_CHECKSUM } from './format.ts';
+import { FIRST_VERSION_WITH_CHECKSUM, HELD_BYTES_MAX } from './format.ts';
 import { Input } from './input.ts';
 import type { Problem, RdbReport, Verdict } from './report.ts';
 
@@ -25,8 +27,9 @@ export interface RdbScanner {
    */
   end(residue?: bigint): RdbReport;
   /**
-   * The newest point between two keys that was passed, and everything that is known up to there. Undefined before
-   * there is one, and after a problem.
+   * The newest point between two keys that was passed, and everything that is known up to there: some kilobytes, and up
+   * to 4 MiB more as long as keys are still compared with each other. Undefined before there is one, after a problem, and
+   * for a scanner that somebody listens to or that computes the file's checksum itself.
    */
   checkpoint(): ScannerCheckpoint | undefined;
 }
@@ -49,6 +52,11 @@ export interface RdbScannerOptions {
   readonly heldBytesMax?: number;
   /** `given`: the caller computes the file's checksum and gives it to `end`. */
   readonly checksum?: 'computed' | 'given';
+  /**
+   * Where another scanner with the same options left off; needs a given checksum, and nobody who listens. If it is not
+   * usable, `createRdbScanner` throws `INTERNAL`, and the file has to be read from its beginning.
+   */
+  readonly from?: ScannerCheckpoint;
   /**
    * Chunks that lie in it are read where they are, fast from the first key on. Without one, chunks are copied, and that
    * begins once a file turns out to be worth it.
@@ -75,11 +83,14 @@ export function createRdbScanner(options: RdbScannerOptions = {}): RdbScanner {
   const file = new FileReader(input, digest, options.heldBytesMax);
   const crc = crc64Jones(workspace?.loops);
   const parse = file.read();
+  const { from, heldBytesMax = HELD_BYTES_MAX } = options;
+  const hasCheckpoints = options.checksum === 'given' && options.contents === undefined && live === undefined;
+  if (from !== undefined) restore(from);
   let mayBeFast = (options.fastLoop ?? true) && live === undefined && options.contents === undefined;
   const tables = mayBeFast ? workspace?.lendTables() : undefined;
   if (tables !== undefined) useFast(tables);
 
-  let bytes = 0;
+  let bytes = from?.offset ?? 0;
   /** Bytes that the reader wants in one piece before it goes on; 0 once it is at its end, or cannot go on. */
   let wanted = 1;
   let failure: { verdict: Verdict; problem: Problem } | undefined;
@@ -109,6 +120,22 @@ export function createRdbScanner(options: RdbScannerOptions = {}): RdbScanner {
     file.endFast();
     mayBeFast = false;
     if (tables !== undefined) workspace?.returnTables();
+  }
+
+  function restore({ offset, state }: ScannerCheckpoint): void {
+    const saved = decodeState(state, { heldBytesMax });
+    if (!hasCheckpoints || saved.state.offset !== offset)
+      throw new BackupError(
+        'INTERNAL',
+        `go on with a scan at byte ${offset}: the checkpoint is not for this scanner`,
+      );
+    file.restore(saved.state, saved.identities);
+  }
+
+  function checkpoint(): ScannerCheckpoint | undefined {
+    const state = hasCheckpoints && report === undefined && !hasFailed() ? file.save() : undefined;
+    if (state === undefined) return undefined;
+    return { offset: state.offset, state: encodeState(state, file.identities(), { heldBytesMax }) };
   }
 
   function failureOf(thrown: unknown): { verdict: Verdict; problem: Problem } {
@@ -158,7 +185,7 @@ export function createRdbScanner(options: RdbScannerOptions = {}): RdbScanner {
     return { verdict: 'sound' };
   }
 
-  return { write, hasFailed, end, checkpoint: () => undefined };
+  return { write, hasFailed, end, checkpoint };
 }
 
 function nextOf(contents: RdbContents | undefined): { next?: RdbContents } {

@@ -33,6 +33,12 @@ export class Seen {
     }
   }
 
+  /** Remembers nothing any more, as if there were too many already. */
+  stop(): void {
+    this.forget();
+    this.used = this.limit;
+  }
+
   isFull(): boolean {
     return this.used >= this.limit;
   }

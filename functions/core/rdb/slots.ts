@@ -4,7 +4,7 @@
  *
  * Source: https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#hash-tags
  */
-const SLOT_COUNT = 16_384;
+export const SLOT_COUNT = 16_384;
 const OPEN = 0x7b;
 const CLOSE = 0x7d;
 
@@ -42,10 +42,12 @@ export class SlotSet {
   private readonly has = new Uint8Array(SLOT_COUNT);
   private count = 0;
 
-  /** Adds the slot of a key. Once all slots were seen, as soon happens without a cluster, keys are not looked at. */
-  addKey(bytes: DataView, start: number, end: number): void {
-    if (this.count === SLOT_COUNT) return;
-    const slot = slotOf(bytes, start, end);
+  /** Once all slots were seen, as soon happens without a cluster, keys need not be looked at. */
+  isFull(): boolean {
+    return this.count === SLOT_COUNT;
+  }
+
+  add(slot: number): void {
     if (this.has[slot] === 1) return;
     this.has[slot] = 1;
     this.count++;
@@ -53,11 +55,12 @@ export class SlotSet {
 
   /** Adds slots: a byte for each, 1 if it is one of them. */
   addAll(slots: Uint8Array): void {
-    for (const [slot, isSeen] of slots.entries()) {
-      if (isSeen === 0 || this.has[slot] === 1) continue;
-      this.has[slot] = 1;
-      this.count++;
-    }
+    for (const [slot, isSeen] of slots.entries()) if (isSeen === 1) this.add(slot);
+  }
+
+  /** A byte for each slot, 1 if it was seen. */
+  all(): Uint8Array {
+    return this.has;
   }
 
   /** How many, and which, as `0-5460,5470`. */

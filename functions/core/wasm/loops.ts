@@ -38,6 +38,7 @@ export interface LoopExports {
     isStrict: number,
   ) => number;
   readonly keysForget: () => void;
+  readonly keysStop: () => void;
   readonly comparesKeys: () => number;
   readonly keyAddRow: () => number;
   readonly keysTable: () => number;

@@ -25,6 +25,12 @@ export function keysForget(): void {
   slots = FIRST_SLOTS;
 }
 
+/** Compares no more keys, as if there were too many already. */
+export function keysStop(): void {
+  keysForget();
+  keys = KEYS_MAX;
+}
+
 /** The first so many keys are compared with each other. */
 export function comparesKeys(): bool {
   return keys < KEYS_MAX;
