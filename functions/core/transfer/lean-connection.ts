@@ -48,12 +48,14 @@ export interface ConnectionOptions {
   readonly onSession: (session: Buffer) => void;
 }
 
-/** Enough for the head and a small answer. Short, because it stays with every connection that is kept. */
-const INBOX_BYTES = 64 * 1024;
+/** Read at once: enough for the head and a small answer. Short, because it stays with every connection that is kept. */
+const READ_BYTES = 64 * 1024;
+/** Where the next read may go is named before what this one brought is taken: so there is room for two. */
+const INBOX_BYTES = 2 * READ_BYTES;
 
 export function openConnection(url: URL, options: ConnectionOptions): Connection {
   let reader: Reader | undefined;
-  let inbox = Buffer.allocUnsafe(INBOX_BYTES);
+  let inbox = Buffer.allocUnsafeSlow(INBOX_BYTES);
   let start = 0;
   let end = 0;
   let place: Uint8Array | undefined;
@@ -76,16 +78,17 @@ export function openConnection(url: URL, options: ConnectionOptions): Connection
     if (start === end) {
       start = 0;
       end = 0;
+      if (inbox.length > INBOX_BYTES) inbox = Buffer.allocUnsafeSlow(INBOX_BYTES);
     } else if (end === inbox.length) {
       makeRoom();
     }
-    return inbox.subarray(end);
+    return inbox.subarray(end, end + READ_BYTES);
   }
 
   /** The inbox is full up to its end and something of it is still wanted: rare, and bounded by what its reader bears. */
   function makeRoom(): void {
     const wanted = inbox.subarray(start, end);
-    const next = Buffer.allocUnsafe(wanted.length + INBOX_BYTES);
+    const next = Buffer.allocUnsafeSlow(wanted.length + INBOX_BYTES);
     wanted.copy(next);
     inbox = next;
     start = 0;
