@@ -19,6 +19,8 @@ import { MANIFEST, STEPS, requestOf } from './upload-request.ts';
 
 const REGION = 'cn-hangzhou';
 const MEMORY_MB = 256;
+/** Four lanes of 8 MiB are what such a function takes; today 109 to 120 MB, whatever the size of the file. */
+const MAX_PEAK_MB = 130;
 /** All that the uploader's role needs, and nothing with which it could harm a backup. */
 const PERMISSIONS = [
   'kvstore:DescribeBackups',
@@ -105,7 +107,7 @@ describe('the uploader in a function of 256 MB', () => {
     await emulator.fc.whenIdle();
   }
 
-  it('passes a file of 1 GB, verified, within its memory, and reads it once', async () => {
+  it('passes a file of 1 GB, verified, within half its memory, and reads it once', async () => {
     const { path, bytes, keys } = await writeRdbFile(join(folder, 'big.rdb'), 1e9);
     await startWith(path);
 
@@ -113,7 +115,7 @@ describe('the uploader in a function of 256 MB', () => {
 
     const [task] = emulator.fc.tasks('uploader');
     expect(task).toMatchObject({ status: 'Succeeded', attempts: 1 });
-    expect(task?.peakRssMb).toBeLessThan(MEMORY_MB);
+    expect(task?.peakRssMb).toBeLessThan(MAX_PEAK_MB);
     const store = cloud.storeFor(requestOf().destination);
     const manifest = parseManifest((await store.get(MANIFEST, signal)) ?? Buffer.alloc(0), MANIFEST);
     expect(manifest).toMatchObject({ level: 'parsed', files: [{ bytes, rdb: { verdict: 'sound', keys } }] });
