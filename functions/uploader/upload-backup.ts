@@ -137,8 +137,10 @@ function placeOf({ destination, instance, date, runId }: UploadRequest): BackupP
   return { prefix: destination.prefix, instanceId: instance.id, date, runId };
 }
 
-/** Files under way at once: a second one keeps the lanes busy while the first begins or ends. */
-const FILES_AT_ONCE = 2;
+/** A file of more than this fills the lanes and the scanner by itself. */
+const SMALL_FILE_BYTES = 32 * 1024 ** 2;
+/** Small files under way at once: most of their time goes by in waiting for answers. */
+const SMALL_FILES_AT_ONCE = 4;
 const OPENED_AT_ONCE = 8;
 
 /**
@@ -190,19 +192,32 @@ async function storeFiles(
     lanes: pool.slots,
     partBytes: pool.slotBytes,
   });
-  const storing = pLimit(FILES_AT_ONCE);
-  const stored = allOrFirstFailure(
-    opened.map(async (one) =>
-      storing(async () => {
-        if ('source' in one)
-          return storeFile(one.file, one.source, fileKey(place, one.file.name), means, parts, running);
-        parts.onProgress?.({ file: one.file.name, doneBytes: one.stored.bytes, bytes: one.stored.bytes });
-        return one.stored;
-      }),
-    ),
-    stop,
-  );
-  return stored.finally(() => lease.end());
+  const store = async (one: Opened): Promise<ManifestFile> => {
+    if ('source' in one)
+      return storeFile(one.file, one.source, fileKey(place, one.file.name), means, parts, running);
+    parts.onProgress?.({ file: one.file.name, doneBytes: one.stored.bytes, bytes: one.stored.bytes });
+    return one.stored;
+  };
+  const storeAll = async (some: readonly Opened[], atOnce: number): Promise<ManifestFile[]> => {
+    const storing = pLimit(atOnce);
+    return allOrFirstFailure(
+      some.map(async (one) => storing(async () => store(one))),
+      stop,
+    );
+  };
+  try {
+    const large = await storeAll(
+      opened.filter((one) => bytesOf(one) > SMALL_FILE_BYTES),
+      1,
+    );
+    const small = await storeAll(
+      opened.filter((one) => bytesOf(one) <= SMALL_FILE_BYTES),
+      SMALL_FILES_AT_ONCE,
+    );
+    return [...large, ...small].sort((a, b) => a.shard - b.shard);
+  } finally {
+    lease.end();
+  }
 }
 
 function slotOf({ slots }: Workspace, number: number): Buffer {
