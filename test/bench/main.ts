@@ -6,7 +6,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { describeRecipe, obtainFile, type RecipeName } from './files.ts';
-import { twoCores } from './measure.ts';
+import { twoCores, type Cores } from './machine.ts';
 import { HELP, parseOptions, type Options } from './options.ts';
 import { plotGrowth } from './plots.ts';
 import type { Results, Section } from './results.ts';
@@ -19,7 +19,7 @@ import {
   type Subject,
 } from './sections.ts';
 import type { ServersPlan } from './servers/servers.ts';
-import { playServers, type Cores } from './stand.ts';
+import { playServers } from './stand.ts';
 import { toMarkdown, toText } from './tables.ts';
 
 const CACHE = join(__dirname, '../../node_modules/.cache/tairlift-bench');

@@ -1,9 +1,10 @@
 /** Runs one client and says what it took. */
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { peakRssKb, TELL_ON, type Told } from './clients/tell.ts';
+import { pinned } from './machine.ts';
 
 export interface Command {
   readonly program: string;
@@ -110,26 +111,6 @@ function lastWords(words: string): string {
     .split('\n')
     .slice(-3)
     .join(' ');
-}
-
-/** The words before a command that keep it to a core. */
-export function pinned(core: number | undefined): readonly string[] {
-  return core === undefined ? [] : ['taskset', '-c', String(core)];
-}
-
-/** Two cores that this process may use, the client's and the servers'; undefined where they cannot be chosen. */
-export function twoCores(): { readonly client: number; readonly servers: number } | undefined {
-  if (spawnSync('taskset', ['--version']).status !== 0) return undefined;
-  try {
-    const list = /Cpus_allowed_list:\s*(\S+)/.exec(readFileSync('/proc/self/status', 'latin1'))?.[1] ?? '';
-    const [client, servers] = list.split(',').flatMap((range) => {
-      const [first = 0, last = first] = range.split('-').map(Number);
-      return Array.from({ length: Math.min(2, last - first + 1) }, (_, n) => first + n);
-    });
-    return client === undefined || servers === undefined ? undefined : { client, servers };
-  } catch {
-    return undefined;
-  }
 }
 
 const peakOf = (pid: number): number => peakRssKb(pid) ?? 0;

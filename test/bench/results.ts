@@ -49,6 +49,8 @@ export interface Run {
   readonly peakRssMb?: number;
   /** Bodies on their way into the bucket at the same time. */
   readonly lanes: number;
+  /** How many cores were busy with something else meanwhile, on average; undefined where the system does not tell. */
+  readonly othersCores?: number;
 }
 
 /** Medians. */
@@ -83,13 +85,17 @@ export interface KillResult {
   readonly sentAgain: number;
 }
 
-export function toRun(round: number, lanes: number, { seconds, cpuSeconds, peakRssMb }: Measured): Run {
+export function toRun(
+  round: number,
+  { lanes, othersCores, seconds, cpuSeconds, peakRssMb }: Measured & Pick<Run, 'lanes' | 'othersCores'>,
+): Run {
   return {
     round,
     seconds,
     cpuSeconds: rounded(cpuSeconds, 3),
     ...(peakRssMb === undefined ? {} : { peakRssMb: rounded(peakRssMb, 1) }),
     lanes,
+    ...(othersCores === undefined ? {} : { othersCores: rounded(othersCores, 2) }),
   };
 }
 

@@ -5,7 +5,9 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { parseManifest } from '../../functions/core/repository/manifest.ts';
-import { measure, pinned, type Command, type Measured } from './measure.ts';
+import { allCpuSeconds, cpuSecondsOf } from './machine.ts';
+import { measure, type Command, type Measured } from './measure.ts';
+import { pinned, type Cores } from './machine.ts';
 import type { Job, Method } from './methods.ts';
 import { BUCKET, type Traffic } from './servers/bucket.ts';
 import { startServers, type Ends, type ServersPlan } from './servers/servers.ts';
@@ -16,12 +18,9 @@ export interface Stand {
   traffic(ending: string): Promise<Traffic>;
   /** Called for each part that arrives whole, from now on. */
   onPart(listener: () => void): void;
+  /** What the servers have used so far; undefined where the system does not tell. */
+  cpuSeconds(): number | undefined;
   close(): void;
-}
-
-export interface Cores {
-  readonly client: number;
-  readonly servers: number;
 }
 
 /** What the parent asks its servers, and what they say. */
@@ -49,7 +48,11 @@ export async function openStand(
   const close = (): void => void child.kill('SIGKILL');
   process.once('exit', close);
   try {
-    return { ...speakWith(child, await firstNews(child, signal)), close };
+    return {
+      ...speakWith(child, await firstNews(child, signal)),
+      cpuSeconds: () => cpuSecondsOf(child.pid),
+      close,
+    };
   } catch (error) {
     close();
     throw error;
@@ -66,7 +69,7 @@ async function firstNews(child: ChildProcess, signal: AbortSignal): Promise<Ends
   return news.ends;
 }
 
-function speakWith(child: ChildProcess, ends: Ends): Omit<Stand, 'close'> {
+function speakWith(child: ChildProcess, ends: Ends): Omit<Stand, 'close' | 'cpuSeconds'> {
   const waiting = new Map<string, (traffic: Traffic) => void>();
   const listeners: (() => void)[] = [];
   child.on('message', (news: News) => {
@@ -97,6 +100,8 @@ export async function playServers(plan: ServersPlan): Promise<void> {
 
 export interface Moved extends Measured {
   readonly lanes: number;
+  /** Cores that were busy with something else meanwhile. */
+  readonly othersCores?: number;
 }
 
 /**
@@ -114,11 +119,15 @@ export async function move(
   }: { readonly keys?: number | undefined; readonly core: number | undefined; readonly signal: AbortSignal },
 ): Promise<Moved> {
   const command: Command = method.command(job);
+  const before = busySeconds(stand);
   const measured = await measure(command, { core, signal });
+  const after = busySeconds(stand);
   const [first = ''] =
     method.isUploader === true ? await requireManifest(method, job, measured.told.manifest, keys) : [];
   const { lanes } = await stand.traffic(first === '' ? `${job.runId}/${job.backup.files[0]}` : first);
-  return { ...measured, lanes };
+  if (before === undefined || after === undefined) return { ...measured, lanes };
+  const others = Math.max(0, after - before - measured.cpuSeconds);
+  return { ...measured, lanes, othersCores: others / measured.seconds };
 }
 
 /** Reads the manifest from the bucket, not what the uploader says of it. Gives the keys of the files. */
@@ -143,3 +152,10 @@ export async function requireManifest(
 }
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);
+
+/** What all cores have worked so far, but for the servers. */
+function busySeconds(stand: Stand): number | undefined {
+  const all = allCpuSeconds();
+  const ours = stand.cpuSeconds();
+  return all === undefined || ours === undefined ? undefined : all - ours;
+}

@@ -2,7 +2,7 @@
 import Table from 'cli-table3';
 import { PRICE } from './cost.ts';
 import { METHOD } from './methods.ts';
-import type { KillResult, Results, Row, Section } from './results.ts';
+import { median, type KillResult, type Results, type Row, type Section } from './results.ts';
 import { judge } from './targets.ts';
 
 const HEAD = ['', 'MB/s', 'vs curl | curl', 'CPU-s/GB', 'peak RSS MB', 'lanes', 'USD for 1 TB'] as const;
@@ -15,6 +15,7 @@ export function toText(results: Results): string {
     ...results.sections.flatMap((section) => [
       `\n${titleOf(section)}`,
       tableOf([HEAD, ...section.rows.map(cellsOf)]),
+      ...notesOf(section),
     ]),
     ...(results.kill === undefined ? [] : [`\n${killSentence(results.kill)}`]),
     '',
@@ -29,6 +30,7 @@ export function toMarkdown(results: Results): string {
     ...results.sections.flatMap((section) => [
       `### ${titleOf(section)}`,
       markdownTable([HEAD, ...section.rows.map(cellsOf)]),
+      notesOf(section).join(' '),
     ]),
     COST_NOTE,
     ...(results.kill === undefined ? [] : ['### A kill in the middle', killSentence(results.kill)]),
@@ -42,21 +44,31 @@ function titleOf({ setting, file, bytes, keys, rounds }: Section): string {
   return `${setting}, ${file}: ${(bytes / 1e6).toFixed(0)} MB${of}, ${rounds === 1 ? 'one round' : `medians of ${rounds} rounds`}`;
 }
 
-function cellsOf({ method, summary, missing, failed, runs }: Row): readonly string[] {
+function cellsOf({ method, bytes, summary, missing }: Row): readonly string[] {
   const { says, isSlow } = METHOD[method];
-  const name = isSlow === true ? `${says} (a small file)` : says;
-  if (missing !== undefined) return [name, `not run: ${missing}`];
-  if (failed !== undefined && runs.length === 0) return [name, `FAILED: ${failed}`];
+  const isLimit = method === 'curl-null';
   return [
-    failed === undefined ? name : `${name}, FAILED later: ${failed}`,
+    isSlow === true ? `${says} (${(bytes / 1e6).toFixed(0)} MB)` : says,
     ...[
-      summary?.mbPerSecond.toFixed(0),
+      summary?.mbPerSecond.toFixed(0) ?? (missing === undefined ? 'failed' : 'not run'),
       summary?.vsCurl?.toFixed(2),
       summary?.cpuSecondsPerGb.toFixed(2),
       summary?.peakRssMb?.toFixed(0),
-      method === 'curl-null' ? undefined : summary?.lanes.toFixed(0),
-      method === 'curl-null' ? undefined : summary?.usdPerTb?.toFixed(2),
+      isLimit ? undefined : summary?.lanes.toFixed(0),
+      isLimit ? undefined : summary?.usdPerTb?.toFixed(3),
     ].map((cell) => cell ?? '-'),
+  ];
+}
+
+/** Why some have no figures, and how quiet the machine was. */
+function notesOf({ rows }: Section): readonly string[] {
+  const others = rows.flatMap(({ runs }) => runs.flatMap(({ othersCores }) => othersCores ?? []));
+  return [
+    ...rows.flatMap(({ method, missing, failed }) => [
+      ...(missing === undefined ? [] : [`Not run: ${METHOD[method].says}: ${missing}.`]),
+      ...(failed === undefined ? [] : [`FAILED: ${METHOD[method].says}: ${failed}`]),
+    ]),
+    ...(others.length === 0 ? [] : [`Others kept ${median(others).toFixed(1)} cores busy meanwhile.`]),
   ];
 }
 
@@ -82,12 +94,7 @@ function tableOf([head = [], ...rows]: readonly (readonly string[])[]): string {
     colAligns: head.map((_, column) => (column === 0 ? 'left' : 'right')),
     style: { head: [], border: [], compact: true },
   });
-  for (const row of rows) {
-    const [first = '', second = ''] = row;
-    table.push(
-      row.length === head.length ? [...row] : [first, { colSpan: head.length - 1, content: second }],
-    );
-  }
+  for (const row of rows) table.push([...row]);
   return table.toString();
 }
 
@@ -95,6 +102,5 @@ function markdownTable([head = [], ...rows]: readonly (readonly string[])[]): st
   const escaped = (cell: string): string => cell.replaceAll('|', '\\|');
   const lineOf = (cells: readonly string[]): string => `| ${cells.map(escaped).join(' | ')} |`;
   const rule = `|---|${'---:|'.repeat(head.length - 1)}`;
-  const filled = rows.map((row) => [...row, ...Array<string>(head.length - row.length).fill('')]);
-  return [lineOf(head), rule, ...filled.map(lineOf)].join('\n');
+  return [lineOf(head), rule, ...rows.map(lineOf)].join('\n');
 }

@@ -43,9 +43,10 @@ export function judge(results: Results): readonly Target[] {
       50,
       speedBy('template-python', 'bare', 'large'),
     ),
-    ...FILES.map((file) =>
-      atLeast(`speed by the mended template, ${file}`, 2, speedBy('mended', 'bare', file)),
-    ),
+    ...FILES.flatMap((file) => [
+      atLeast(`speed by the mended template in JavaScript, ${file}`, 2, speedBy('mended', 'bare', file)),
+      atLeast(`speed by the mended template in Python, ${file}`, 2, speedBy('mended-python', 'bare', file)),
+    ]),
     ...FILES.map((file) =>
       atMost(
         `CPU seconds for a GB, ${file}`,

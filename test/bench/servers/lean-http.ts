@@ -125,7 +125,8 @@ function serve(
     head = '';
     exchange = begin(asked);
     pace?.begin();
-    if (asked.headers.get('expect') === '100-continue') socket.write('HTTP/1.1 100 Continue\r\n\r\n');
+    if (asked.headers.get('expect')?.toLowerCase() === '100-continue')
+      socket.write('HTTP/1.1 100 Continue\r\n\r\n');
     left = Number(asked.headers.get('content-length') ?? 0);
     place = asked.headers.get('transfer-encoding') === 'chunked' ? 'chunk size' : 'body';
     if (place === 'body' && left === 0) endBody();
