@@ -8,7 +8,6 @@ import { BackupError } from '../functions/core/errors.ts';
 import { createInProcessInvoker } from '../functions/core/in-process-invoker.ts';
 import { toTaskId } from '../functions/core/invoker.ts';
 import { createLog } from '../functions/core/log.ts';
-import { createRdbScanner } from '../functions/core/rdb/scanner.ts';
 import { runFolder, summaryKey } from '../functions/core/repository/keys.ts';
 import type { ObjectStore } from '../functions/core/repository/object-store.ts';
 import { orchestrate } from '../functions/orchestrator/orchestrate.ts';
@@ -117,7 +116,6 @@ async function runHere(request: RunRequest, plan: Plan, cloud: Cloud, signal: Ab
           store,
           target: store,
           http: cloud.http,
-          scanner: () => createRdbScanner(),
           log: log.with({ instance: upload.instance.id }),
           onProgress: ({ file, ...progress }: Progress) =>
             files.update({ label: `${upload.instance.id} ${file}`, ...progress }),

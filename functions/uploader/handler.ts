@@ -4,7 +4,6 @@ import { readEnvironment } from '../core/config.ts';
 import { asBackupError, describe } from '../core/errors.ts';
 import { platformOf, type FunctionContext } from '../core/function-context.ts';
 import { createLog, type Log } from '../core/log.ts';
-import { createRdbScanner } from '../core/rdb/scanner.ts';
 import { parseUploadRequest } from '../core/upload-request.ts';
 import { startDeadline } from './deadline.ts';
 import { runUpload, type UploadSummary } from './run-upload.ts';
@@ -23,7 +22,6 @@ export async function handler(event: Buffer, context: FunctionContext): Promise<
       store,
       target: store,
       http: cloud.http,
-      scanner: (workspace) => createRdbScanner({ checksum: 'given', workspace }),
       memoryMb: context.function.memory,
       log,
       onProgress: logProgress(log),

@@ -10,7 +10,7 @@ import pLimit from 'p-limit';
 import { BackupError, asBackupError } from '../core/errors.ts';
 import type { Log } from '../core/log.ts';
 import type { RdbReport } from '../core/rdb/report.ts';
-import type { RdbScanner, ScannerCheckpoint } from '../core/rdb/scanner.ts';
+import { createRdbScanner, type RdbScanner, type ScannerCheckpoint } from '../core/rdb/scanner.ts';
 import { fileKey, manifestKey, type BackupPlace } from '../core/repository/keys.ts';
 import {
   MANIFEST_VERSION,
@@ -51,8 +51,11 @@ export interface UploadParts {
   readonly target: UploadTarget;
   /** For the downloads. */
   readonly http: HttpClient;
-  /** Makes one that is given the file's checksum, and bytes in the workspace; throws when it cannot go on from the checkpoint. */
-  readonly scanner: (workspace: Workspace, from?: ScannerCheckpoint) => RdbScanner;
+  /**
+   * Makes one that is given the file's checksum, and bytes in the workspace; throws when it cannot go on from the
+   * checkpoint. The reader of RDB files if left out.
+   */
+  readonly scanner?: (workspace: Workspace, from?: ScannerCheckpoint) => RdbScanner;
   /** The memory of the function, which decides how many parts are in flight; four lanes when unknown. */
   readonly memoryMb?: number;
   /** Of listing and downloading; the store brings its own. */
@@ -326,7 +329,7 @@ async function storeFileOnce(
   key: string,
   from: TransferCheckpoint | undefined,
   { pool, bandwidth, workspace, points, passed }: Means,
-  { target, policy, scanner, log, onProgress }: UploadParts,
+  { target, policy, scanner = scanRdb, log, onProgress }: UploadParts,
   signal: AbortSignal,
   onStopped: (make: () => TransferCheckpoint | undefined) => void,
 ): Promise<ManifestFile> {
@@ -372,6 +375,10 @@ async function storeFileOnce(
     ...(stored.keptParts === 0 ? {} : { keptParts: stored.keptParts, parts: stored.parts }),
   });
   return toManifestFile(file, key, source, stored, observing.report());
+}
+
+function scanRdb(workspace: Workspace, from?: ScannerCheckpoint): RdbScanner {
+  return createRdbScanner({ checksum: 'given', workspace, ...(from === undefined ? {} : { from }) });
 }
 
 interface Observing extends Observer {

@@ -13,9 +13,8 @@ import { planNamed, readEnvironment, readPlans, type Plan } from '../../function
 import type { ErrorCode } from '../../functions/core/errors.ts';
 import { createInProcessInvoker } from '../../functions/core/in-process-invoker.ts';
 import { createLog } from '../../functions/core/log.ts';
-import { createRdbScanner } from '../../functions/core/rdb/scanner.ts';
 import { parseManifest, type Level } from '../../functions/core/repository/manifest.ts';
-import { createHttpClient } from '../../functions/core/transfer/http.ts';
+import { createLeanHttpClient } from '../../functions/core/transfer/lean-http.ts';
 import type { RetryPolicy } from '../../functions/core/transfer/retry.ts';
 import { orchestrate } from '../../functions/orchestrator/orchestrate.ts';
 import { parseEvent } from '../../functions/orchestrator/parse-event.ts';
@@ -152,7 +151,7 @@ export async function runPlan(
     credentials: { accessKeyId, accessKeySecret },
   });
   const store = cloud.storeFor(plan.destination);
-  const http = createHttpClient({ idleTimeoutMs: IDLE_TIMEOUT_MS });
+  const http = createLeanHttpClient({ idleTimeoutMs: IDLE_TIMEOUT_MS });
   const { signal } = new AbortController();
   const logger = createLog(log);
   const invoker = createInProcessInvoker({
@@ -166,7 +165,6 @@ export async function runPlan(
         target: store,
         http,
         policy: POLICY,
-        scanner: () => createRdbScanner(),
         log: logger,
       };
       await runUpload(request, randomUUID(), parts, uploadSignal);

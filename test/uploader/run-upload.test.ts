@@ -1,7 +1,8 @@
 import { BackupError } from '../../functions/core/errors.ts';
 import { createLog } from '../../functions/core/log.ts';
 import type { UploadOutcome } from '../../functions/core/upload-request.ts';
-import { createHttpClient, type HttpClient } from '../../functions/core/transfer/http.ts';
+import type { HttpClient } from '../../functions/core/transfer/http.ts';
+import { createLeanHttpClient } from '../../functions/core/transfer/lean-http.ts';
 import { runUpload } from '../../functions/uploader/run-upload.ts';
 import type { UploadParts } from '../../functions/uploader/upload-backup.ts';
 import { startFileServer, type FileServer } from '../doubles/file-server.ts';
@@ -19,7 +20,7 @@ describe('an invocation of the uploader', () => {
   let store: MemoryStore;
   let lines: string[];
   beforeEach(async () => {
-    http = createHttpClient();
+    http = createLeanHttpClient();
     server = await startFileServer(plainFile(1000));
     store = createMemoryStore();
     lines = [];

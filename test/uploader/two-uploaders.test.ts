@@ -1,6 +1,7 @@
 /** Two uploaders of the same backup at the same time, on OSS: the platform may deliver an event twice. */
 import { silentLog } from '../../functions/core/log.ts';
-import { createHttpClient, type HttpClient } from '../../functions/core/transfer/http.ts';
+import type { HttpClient } from '../../functions/core/transfer/http.ts';
+import { createLeanHttpClient } from '../../functions/core/transfer/lean-http.ts';
 import { uploadBackup, type UploadedBackup } from '../../functions/uploader/upload-backup.ts';
 import { startBucket, type Bucket } from '../aliyun/start-bucket.ts';
 import { startFileServer, type FileServer } from '../doubles/file-server.ts';
@@ -20,7 +21,7 @@ describe('two uploaders of one backup', () => {
   beforeEach(async () => {
     bucket = await startBucket();
     server = await startFileServer(file);
-    http = createHttpClient();
+    http = createLeanHttpClient();
   });
   afterEach(async () => {
     http.close();

@@ -2,7 +2,8 @@ import { BackupError } from '../../functions/core/errors.ts';
 import { createLog } from '../../functions/core/log.ts';
 import { parseManifest, type Manifest } from '../../functions/core/repository/manifest.ts';
 import type { SourceBackup } from '../../functions/core/source/source.ts';
-import { createHttpClient, type HttpClient } from '../../functions/core/transfer/http.ts';
+import type { HttpClient } from '../../functions/core/transfer/http.ts';
+import { createLeanHttpClient } from '../../functions/core/transfer/lean-http.ts';
 import {
   lanesFor,
   uploadBackup,
@@ -26,7 +27,7 @@ describe('uploadBackup', () => {
   let store: MemoryStore;
   let lines: string[];
   beforeEach(() => {
-    http = createHttpClient({ idleTimeoutMs: 1000 });
+    http = createLeanHttpClient({ idleTimeoutMs: 1000 });
     servers = [];
     store = createMemoryStore();
     lines = [];

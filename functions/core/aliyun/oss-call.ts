@@ -202,7 +202,8 @@ function createWire(http: HttpClient, signal: AbortSignal): Wire {
       length += piece.length;
       if (length > MAX_ANSWER_BYTES)
         throw new BackupError('SERVICE_ERROR', 'read an answer: it is larger than 64 MiB');
-      pieces.push(piece);
+      // A piece is the connection's own memory, and its next one.
+      pieces.push(Buffer.from(piece));
     });
     return { status, headers, data: Buffer.concat(pieces), res: { status, statusCode: status, headers } };
   }
