@@ -8,6 +8,7 @@ import { copyFile, mkdir, rm, writeFile } from 'node:fs/promises';
 import { build } from 'esbuild';
 import buildWasm from './build-wasm.mjs';
 import { lateImports, onlyWhatIsCalled } from './slim.mjs';
+import { withoutVerification } from './unverified.mjs';
 
 const ENTRIES = {
   orchestrator: 'functions/orchestrator/handler.ts',
@@ -22,11 +23,12 @@ const ENTRIES = {
         bench: 'test/bench/main.ts',
         'bench-uploader': 'test/bench/clients/uploader.ts',
         'bench-ali-oss': 'test/bench/clients/ali-oss.ts',
+        'bench-unverified': 'functions/uploader/handler.ts',
       }
     : {}),
 };
 const FUNCTIONS = ['orchestrator', 'uploader'];
-const SLIM = [...FUNCTIONS, 'cloud'];
+const SLIM = [...FUNCTIONS, 'cloud', 'bench-unverified'];
 
 /**
  * The space of young objects doubles when a few of them survive, up to 2 x 16 MB, and stays so. A transfer leaves some
@@ -55,10 +57,13 @@ for (const [name, entry] of Object.entries(ENTRIES)) {
     metafile: true,
     legalComments: 'none',
     logLevel: 'warning',
-    plugins: [SLIM.includes(name) ? onlyWhatIsCalled() : lateImports()],
+    plugins: [
+      SLIM.includes(name) ? onlyWhatIsCalled() : lateImports(),
+      ...(name === 'bench-unverified' ? [withoutVerification()] : []),
+    ],
     // urllib, below ali-oss, asks for it only when a proxy is configured.
     external: ['proxy-agent'],
-    banner: { js: name === 'uploader' ? YOUNG_STAY_SMALL : '' },
+    banner: { js: ['uploader', 'bench-unverified'].includes(name) ? YOUNG_STAY_SMALL : '' },
   });
   await writeFile(`dist/${name}/meta.json`, JSON.stringify(result.metafile));
 }

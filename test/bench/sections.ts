@@ -14,7 +14,7 @@ import {
   type Section,
 } from './results.ts';
 import type { Shape } from './servers/pace.ts';
-import type { FileSpec } from './servers/served-file.ts';
+import { UNCHECKED, type FileSpec } from './servers/served-file.ts';
 import type { ListedBackup } from './servers/listing.ts';
 import type { Cores } from './machine.ts';
 import { move, openStand, requireManifest, type Stand } from './stand.ts';
@@ -70,18 +70,21 @@ export async function measureSection(setting: Setting, subject: Subject, bench: 
   const methods = methodsFor((options.isQuick ? QUICK_METHODS_IN : METHODS_IN)[setting], options, subject);
   const usual = backupOf('r-bench', subject);
   const slowly = { instanceId: 'r-slow', files: [SLOW_FILE] };
+  const unchecked = backupOf(UNCHECKED, subject);
   const slow = { name: SLOW_FILE, syntheticBytes: SLOW_BYTES[options.isQuick ? 'quick' : 'full'] };
   const shape = SHAPES[setting];
   const plan = {
     files: [...subject.files, slow],
-    backups: [usual, slowly],
+    backups: [usual, slowly, unchecked],
     ...(shape === undefined ? {} : { shape }),
+  };
+  const backupFor = (method: MethodName): ListedBackup => {
+    if (method === 'unverified') return unchecked;
+    return METHOD[method].isSlow === true ? slowly : usual;
   };
   const stand = await openStand(plan, cores, signal);
   try {
-    const rows = methods.map((method) =>
-      startRow(method, METHOD[method].isSlow === true ? slowly : usual, stand),
-    );
+    const rows = methods.map((method) => startRow(method, backupFor(method), stand));
     for (let round = 1; round <= options.runs; round++) {
       for (const row of rows) {
         if (row.missing !== undefined || row.failed !== undefined) continue;

@@ -49,7 +49,7 @@ export function createListing(
 }
 
 function rowOf(file: ServedFile | undefined, instanceId: string, shard: number, downloadUrl: string): object {
-  const url = `${downloadUrl}/${file?.name}?Expires=1795200000&OSSAccessKeyId=bench&Signature=bench`;
+  const url = `${downloadUrl}/${instanceId}/${file?.name}?Expires=1795200000&OSSAccessKeyId=bench&Signature=bench`;
   return {
     BackupId: BACKUP_ID + shard,
     BackupJobID: Number(BACKUP_JOB),

@@ -13,6 +13,16 @@ export interface ServedFile {
   crc64(start: number, end: number): string;
 }
 
+/**
+ * The instance for which all checksums of files are told as zero, which is what an uploader comes to that computes none.
+ * It is in the path of its URLs and keys.
+ */
+export const UNCHECKED = 'r-unchecked';
+
+export function isUnchecked(path: string): boolean {
+  return path.includes(`${UNCHECKED}/`);
+}
+
 /** Either read from disk, or made up: string values of 256 KiB, of which only one is held in memory. */
 export type FileSpec =
   | { readonly name: string; readonly path: string }
