@@ -235,3 +235,102 @@ test('one workspace serves scanners one after the other and at the same time', (
   const report = scanSlowly(file);
   expect([first.end(), second.end(), scanInPlace(file)]).toEqual([report, report, report]);
 });
+
+describe('a value that is larger than what is before the reader', () => {
+  /** Ordinary, an integer, compressed, longer than the loops hash in a row. */
+  const varied = (index: number): Buffer => {
+    if (index % 5 === 1) return Buffer.from([0xc1, index & 255, (index >> 8) & 127]);
+    if (index % 5 === 2)
+      return Buffer.from([0xc3, 11, 16, 0x05, ...Buffer.from(String(index).padStart(6)), 0xe0, 1, 5, 0]);
+    if (index % 50 === 3)
+      return Buffer.concat([Buffer.from([0x44, index & 255]), Buffer.alloc(1024 + (index & 255), index)]);
+    return text(`element-${index}`);
+  };
+  const length = (count: number): Buffer => Buffer.from([0x40 | (count >> 8), count & 255]);
+  const double = (value: number): Buffer => {
+    const bytes = Buffer.alloc(8);
+    bytes.writeDoubleLE(value);
+    return bytes;
+  };
+  const COUNT = 3000;
+  const packed = [...Array(25).keys()].flatMap((value) => [value, 1]);
+  const node = Buffer.from([2, packed.length + 7, packed.length + 7, 0, 0, 0, 25, 0, ...packed, 0xff]);
+  const element: Record<string, { readonly type: number; readonly of: (index: number) => Buffer }> = {
+    set: { type: 2, of: varied },
+    hash: { type: 4, of: (index) => Buffer.concat([text(`field:${index}`), varied(index)]) },
+    zset: { type: 5, of: (index) => Buffer.concat([text(`member:${index}`), double(index / 7)]) },
+    list: { type: 1, of: varied },
+    nodes: {
+      type: 18,
+      of: (index) => (index % 3 === 0 ? Buffer.concat([Buffer.from([1]), varied(index)]) : node),
+    },
+  };
+  const elementsOf = (kind: string): Buffer[] =>
+    [...Array(COUNT).keys()].map((index) => element[kind]?.of(index * 5) ?? Buffer.alloc(0));
+
+  test.each(Object.keys(element))('%s: its elements are taken in any chunks, to the same report', (kind) => {
+    const all =
+      kind === 'set' ? elementsOf(kind).map((_, index) => text(`m:${index * index}`)) : elementsOf(kind);
+    const value = Buffer.concat([head('large', element[kind]?.type), length(COUNT), ...all]);
+    const file = fileOf('REDIS0011', head('before'), text('1'), value, head('after'), text('2'));
+    const report = scanSlowly(file);
+    expect(report).toMatchObject({ verdict: 'sound', fingerprint: { keys: 3 } });
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 20_000 }),
+        fc.boolean(),
+        fc.nat(file.length),
+        (size, isInside, cut) => {
+          const scanned = isInside ? scanInPlace(file, size) : scan(file, size, { workspace });
+          expect(scanned).toEqual(report);
+          const part = file.subarray(0, cut);
+          expect(scanInPlace(part, size)).toEqual(scanSlowly(part, size));
+        },
+      ),
+      { numRuns: 40 },
+    );
+  });
+
+  test.each(['set', 'hash', 'zset'])(
+    '%s: an element that is there twice is found wherever the two are',
+    (kind) => {
+      const members = [...Array(COUNT).keys()].map((index) => text(`m:${index}`));
+      const tail = kind === 'hash' ? text('value') : kind === 'zset' ? double(1) : Buffer.alloc(0);
+      fc.assert(
+        fc.property(
+          fc.nat(COUNT - 1),
+          fc.nat(COUNT - 1),
+          fc.integer({ min: 1, max: 9000 }),
+          (one, other, size) => {
+            fc.pre(one !== other);
+            const all = members.map((member, index) => [
+              index === other ? (members[one] ?? member) : member,
+              tail,
+            ]);
+            const value = Buffer.concat([head('large', element[kind]?.type), length(COUNT), ...all.flat()]);
+            const file = fileOf('REDIS0011', value);
+            const report = scanInPlace(file, size);
+            expect(report).toMatchObject({
+              verdict: 'corrupt',
+              problem: { reason: 'the same element is there twice' },
+            });
+            expect(report).toEqual(scanSlowly(file, size));
+          },
+        ),
+        { numRuns: 30 },
+      );
+    },
+  );
+
+  test('of a scanner that begins to be fast in the middle of it is read to the same report', () => {
+    const members = [...Array(32_000).keys()].map((index) => text(`member:${index}-${'x'.repeat(45)}`));
+    const value = Buffer.concat([head('large', 2), Buffer.from([0x80, 0, 0, 0x7d, 0]), ...members]);
+    const file = fileOf('REDIS0011', value);
+    const report = scan(file, 10_000);
+    expect(report.verdict).toBe('sound');
+    expect(report).toEqual(scanSlowly(file));
+    expect(scanInPlace(file)).toEqual(report);
+    const twice = fileOf('REDIS0011', value.subarray(0, -1000), ...members.slice(0, 20));
+    expect(scan(twice, 10_000)).toEqual(scanSlowly(twice));
+  });
+});

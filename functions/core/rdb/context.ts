@@ -1,6 +1,8 @@
 import type { Entries } from './compact.ts';
 import { Intset, Listpack, Ziplist, Zipmap } from './compact.ts';
 import type { ContentDigest } from './digest.ts';
+import type { FastKeys } from './fast-keys.ts';
+import { HELD_BYTES_MAX } from './format.ts';
 import type { Input, Parse } from './input.ts';
 import { Seen } from './seen.ts';
 import type { Texts } from './texts.ts';
@@ -14,6 +16,9 @@ export interface ValueContext {
   readonly texts: Texts;
   readonly digest: ContentDigest;
   readonly seen: Seen;
+  readonly heldBytesMax: number;
+  /** Takes elements of large values, once it is there. */
+  fast: FastKeys | undefined;
   readonly listpack: Listpack;
   readonly ziplist: Ziplist;
   readonly intset: Intset;
@@ -30,6 +35,7 @@ export function createValueContext(
   texts: Texts,
   digest: ContentDigest,
   countModule: (name: string) => void,
+  heldBytesMax = HELD_BYTES_MAX,
 ): ValueContext {
   return {
     input,
@@ -37,6 +43,8 @@ export function createValueContext(
     digest,
     countModule,
     seen: new Seen(COMPARED_ELEMENTS_MAX),
+    heldBytesMax,
+    fast: undefined,
     listpack: new Listpack(),
     ziplist: new Ziplist(),
     intset: new Intset(),

@@ -38,7 +38,7 @@
  * read, producers of a stream, idle times and access frequencies. Streams of RDB 9 and older do not know deleted and
  * ever added; they count as id 0-0 and their length, which is what a server makes of them.
  */
-import type { TakenKeys } from './fast-keys.ts';
+import type { TakenElements, TakenKeys } from './fast-keys.ts';
 import { Hash128, Sum128 } from './hash128.ts';
 import { sharedLoops, type Loops } from '../wasm/loops.ts';
 import type { ContentSummary, DatabaseCount, LogicalType } from './report.ts';
@@ -184,6 +184,18 @@ export class ContentDigest implements RdbContents {
     counts.expires += expires;
     for (const [type, ofType] of keysByType.entries())
       this.typeCounts[type] = (this.typeCounts[type] ?? 0) + ofType;
+  }
+
+  /** Adds elements of the current key that were hashed elsewhere. */
+  addTakenElements({ count, sum }: TakenElements): void {
+    if (count === 0) return;
+    this.elements.add(sum);
+    this.elementCount += count;
+  }
+
+  /** The row of the current key, while no element is open. */
+  keyRow(): Hash128 {
+    return this.ofKey;
   }
 
   beginElement(): void {

@@ -3,6 +3,7 @@
  * instance of the loops, and on nothing else there.
  */
 import { addressIn, type Loops } from '../wasm/loops.ts';
+import type { Hash128 } from './hash128.ts';
 import type { Identity } from './seen.ts';
 
 /** Smaller windows are not worth a call. */
@@ -24,6 +25,15 @@ export interface TakenKeys {
   readonly keysByType: readonly number[];
   readonly bytesByType: readonly number[];
   /** Of the hashes of all keys. */
+  readonly sum: Identity;
+}
+
+/** What a call of `takeElements` has taken. */
+export interface TakenElements {
+  readonly count: number;
+  /** Of the nodes of a list: how many were not empty. */
+  readonly fullNodes: number;
+  /** Of the hashes of all elements, if they are without order. */
   readonly sum: Identity;
 }
 
@@ -55,6 +65,53 @@ export class FastKeys {
     run.slotsForget();
   }
 
+  /** Elements of another value follow, no more than `expected`. */
+  beginElements(expected: number): void {
+    this.loops.run.elementsBegin(Math.min(expected, WORD_MAX));
+  }
+
+  /** True if this element was added, or taken, before. */
+  addElement({ a, b, c, d }: Identity): boolean {
+    const { words, run } = this.loops;
+    words.set([a, b, c, d], run.hashLanes() / 4);
+    return run.elementAddRow() !== 0;
+  }
+
+  /**
+   * Takes up to `left` elements or nodes of a value of `type` from `bytes[start, end)`, into the row if they are in order.
+   * Calls `onTaken` with what it took, never with nothing, and returns where it stopped.
+   */
+  takeElements(
+    type: number,
+    left: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    heldBytesMax: number,
+    row: Hash128 | undefined,
+    onTaken: (taken: TakenElements) => void,
+  ): number {
+    const { run, words } = this.loops;
+    const result = run.elementsTaken() / 4;
+    const lanes = run.hashLanes() / 4;
+    let rest = left;
+    return this.go(bytes, start, end, (from, to) => {
+      if (rest === 0) return from;
+      row?.lendLanes(words, lanes);
+      const next =
+        run.takeElements(type, from, to, Math.min(rest, WORD_MAX), Math.min(heldBytesMax, WORD_MAX)) >>> 0;
+      if (next === from) return from;
+      const [a = 0, b = 0, c = 0, d = 0, count = 0, rowBytes = 0, fullNodes = 0] = words.subarray(
+        result,
+        result + 7,
+      );
+      row?.takeLanes(words, lanes, rowBytes);
+      rest -= count;
+      onTaken({ count, fullNodes, sum: { a, b, c, d } });
+      return next;
+    });
+  }
+
   /**
    * Takes keys from `bytes[start, end)`; a key, or what stands in front of one, begins at `start`. Calls `onTaken` with
    * what it took, never with nothing, and returns where it stopped.
@@ -67,14 +124,24 @@ export class FastKeys {
     limits: KeyLimits,
     onTaken: (taken: TakenKeys) => void,
   ): number {
+    return this.go(bytes, start, end, (from, to) => this.run(from, to, database, limits, onTaken));
+  }
+
+  /** Runs a loop over `bytes[start, end)`, where they are or copied block by block; returns where it stopped. */
+  private go(
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    loop: (from: number, end: number) => number,
+  ): number {
     if (end - start < WINDOW_BYTES_MIN) return start;
     const address = addressIn(this.loops, bytes);
-    if (address >= 0) return this.run(address + start, address + end, database, limits, onTaken) - address;
+    if (address >= 0) return loop(address + start, address + end) - address;
     let at = start;
     for (;;) {
       if (bytes !== this.copied || at < this.copiedFrom || at >= this.copiedTo) this.copy(bytes, at, end);
       const shift = this.windowBlock.byteOffset - this.copiedFrom;
-      const next = this.run(at + shift, this.copiedTo + shift, database, limits, onTaken) - shift;
+      const next = loop(at + shift, this.copiedTo + shift) - shift;
       if (next === at && (this.copiedTo === end || at === this.copiedFrom)) return at;
       // What it stopped at may only have been cut by the end of the block.
       const left = this.copiedTo - next;

@@ -77,7 +77,13 @@ export class FileReader {
     digest.identifiesKeys = true;
     this.keys = new Texts(input, heldBytesMax);
     this.texts = new Texts(input, heldBytesMax);
-    this.values = createValueContext(input, this.texts, digest, (name) => this.facts.nameModule(name));
+    this.values = createValueContext(
+      input,
+      this.texts,
+      digest,
+      (name) => this.facts.nameModule(name),
+      heldBytesMax,
+    );
   }
 
   /** Goes on where another reader was between two keys, and knows what that one knew. */
@@ -123,12 +129,14 @@ export class FileReader {
     if (this.seenKeys.isFull()) fast.stopComparing();
     this.seenKeys.forget();
     this.fast = fast;
+    this.values.fast = fast;
   }
 
   /** Takes back what the fast loop knows, so that it can be used for something else. */
   endFast(): void {
     if (this.fast !== undefined) this.facts.slots.addAll(this.fast.slots());
     this.fast = undefined;
+    this.values.fast = undefined;
   }
 
   *read(): Parse<void> {

@@ -137,6 +137,18 @@ export class Hash128 {
     this.d = wordOf(lanes, 3);
   }
 
+  /** Puts the lanes of the row so far there, for others to go on with it. */
+  lendLanes(words: Int32Array, at: number): void {
+    this.putIn();
+    words.set(this.lanes, at);
+  }
+
+  /** Takes the lanes back, after the row has got so many bytes more. */
+  takeLanes(words: Int32Array, at: number, moreBytes: number): void {
+    for (let i = 0; i < 4; i++) this.lanes[i] = wordOf(words, at + i);
+    this.rowBytes += moreBytes;
+  }
+
   /** Hashes what is pending; the lanes are in the loops' memory afterwards as well. */
   private putIn(): void {
     const { loops, lanes, row, pendingBytes } = this;

@@ -6,6 +6,7 @@
 import type { Entries } from './compact.ts';
 import type { ValueContext } from './context.ts';
 import { held } from './context.ts';
+import type { FastKeys } from './fast-keys.ts';
 import { corrupt } from './fault.ts';
 import type { Dialect } from './format.ts';
 import { TYPE } from './format.ts';
@@ -103,9 +104,9 @@ function* readCompact(context: ValueContext, { walk, what, say }: Compact): Pars
 }
 
 function* readList(context: ValueContext): Parse<void> {
-  const { input, texts, digest } = context;
+  const { input, texts, digest, fast } = context;
   let left = yield* count(input, 'a list');
-  for (; left > 0; left--) {
+  for (; (left -= takeElements(context, fast, TYPE.list, left).count) > 0; left--) {
     input.begin('an element of a list');
     if (texts.take()) digest.text(texts.bytes, texts.start, texts.end);
     else yield* texts.pass(digest);
@@ -113,27 +114,29 @@ function* readList(context: ValueContext): Parse<void> {
 }
 
 function* readSet(context: ValueContext): Parse<void> {
-  const { input, texts, digest } = context;
+  const { input, texts, digest, fast } = context;
   let left = yield* count(input, 'a set');
-  for (; left > 0; left--) {
+  fast?.beginElements(left);
+  for (; (left -= takeElements(context, fast, TYPE.set, left).count) > 0; left--) {
     input.begin('a member of a set');
     digest.beginElement();
     if (texts.take()) digest.text(texts.bytes, texts.start, texts.end);
     else yield* texts.pass(digest);
-    refuseRepetition(context);
+    refuseRepetition(context, fast);
     digest.endElement();
   }
 }
 
 function* readHash(context: ValueContext): Parse<void> {
-  const { input, texts, digest } = context;
+  const { input, texts, digest, fast } = context;
   let left = yield* count(input, 'a hash');
-  for (; left > 0; left--) {
+  fast?.beginElements(left);
+  for (; (left -= takeElements(context, fast, TYPE.hash, left).count) > 0; left--) {
     input.begin('a field of a hash');
     digest.beginElement();
     if (texts.take()) digest.text(texts.bytes, texts.start, texts.end);
     else yield* texts.pass(digest);
-    refuseRepetition(context);
+    refuseRepetition(context, fast);
     if (texts.take()) digest.text(texts.bytes, texts.start, texts.end);
     else yield* texts.pass(digest);
     digest.endElement();
@@ -146,13 +149,15 @@ const SCORE_MINUS_INFINITE = 255;
 
 function* readSortedSet(context: ValueContext, hasBinaryScores: boolean): Parse<void> {
   const { input, texts, digest } = context;
+  const fast = hasBinaryScores ? context.fast : undefined;
   let left = yield* count(input, 'a sorted set');
-  for (; left > 0; left--) {
+  fast?.beginElements(left);
+  for (; (left -= takeElements(context, fast, TYPE.zset, left).count) > 0; left--) {
     input.begin('a member of a sorted set');
     digest.beginElement();
     if (texts.take()) digest.text(texts.bytes, texts.start, texts.end);
     else yield* texts.pass(digest);
-    refuseRepetition(context);
+    refuseRepetition(context, fast);
     input.begin('a score of a sorted set');
     if (hasBinaryScores) {
       if (input.lacks(8)) yield 8;
@@ -240,10 +245,14 @@ const NODE_PLAIN = 1;
 const NODE_PACKED = 2;
 
 function* readQuicklist2(context: ValueContext): Parse<void> {
-  const { input } = context;
+  const { input, fast } = context;
   let isEmpty = true;
   let left = yield* count(input, 'the nodes of a list');
   for (; left > 0; left--) {
+    const taken = takeElements(context, fast, TYPE.listQuicklist2, left);
+    if (taken.fullNodes > 0) isEmpty = false;
+    left -= taken.count;
+    if (left === 0) break;
     input.begin('a node of a list');
     const container = yield* input.length();
     if (container === NODE_PACKED) {
@@ -372,8 +381,44 @@ function refuseEmpty(): never {
   corrupt('a key without any element, which no server saves');
 }
 
-function refuseRepetition({ digest, seen }: ValueContext): void {
-  if (seen.add(digest.elementIdentity())) corrupt('the same element is there twice');
+/** @param fast with which the reader of the value began; what it takes is compared as well */
+function refuseRepetition({ digest, seen }: ValueContext, fast?: FastKeys): void {
+  const identity = digest.elementIdentity();
+  const isThere = fast === undefined ? seen.add(identity) : fast.addElement(identity);
+  if (isThere) corrupt('the same element is there twice');
+}
+
+const NOTHING_TAKEN = { count: 0, fullNodes: 0 };
+
+/**
+ * Has the fast loop take as many elements of a large value as are whole before the reader.
+ * @param fast with which the reader of the value began: it may come later, but not in the middle of a value
+ */
+function takeElements(
+  { input, digest, heldBytesMax }: ValueContext,
+  fast: FastKeys | undefined,
+  type: number,
+  left: number,
+): { readonly count: number; readonly fullNodes: number } {
+  if (fast === undefined || !input.isInChunk()) return NOTHING_TAKEN;
+  const isInOrder = type === TYPE.list || type === TYPE.listQuicklist2;
+  const row = isInOrder ? digest.keyRow() : undefined;
+  let [count, fullNodes] = [0, 0];
+  input.position = fast.takeElements(
+    type,
+    left,
+    input.bytes,
+    input.position,
+    input.end,
+    heldBytesMax,
+    row,
+    (taken) => {
+      count += taken.count;
+      fullNodes += taken.fullNodes;
+      digest.addTakenElements(isInOrder ? { ...taken, count: 0 } : taken);
+    },
+  );
+  return { count, fullNodes };
 }
 
 function scoreOf(bytes: DataView, start: number, end: number): number {

@@ -37,6 +37,10 @@ export interface LoopExports {
     heldMax: number,
     isStrict: number,
   ) => number;
+  readonly elementsTaken: () => number;
+  readonly takeElements: (type: number, from: number, end: number, left: number, heldMax: number) => number;
+  readonly elementsBegin: (expected: number) => void;
+  readonly elementAddRow: () => number;
   readonly keysForget: () => void;
   readonly keysStop: () => void;
   readonly comparesKeys: () => number;
@@ -67,7 +71,7 @@ declare const WebAssembly: {
 
 const PAGE_BYTES = 65_536;
 /** The module's own memory, which is at its beginning. */
-const OWN_BYTES = 336 * PAGE_BYTES;
+const OWN_BYTES = 640 * PAGE_BYTES;
 /** WebAssembly cannot address more: 4 GiB. */
 const PAGES_MAX = 65_536;
 /** Some loops read a vector where the last bytes are fewer. */

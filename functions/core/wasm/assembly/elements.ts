@@ -31,6 +31,19 @@ export function endElement(): void {
   count += 1;
 }
 
+/** For a value that is read in several goes: only what is added from here on is counted. */
+export function beginCount(): void {
+  sum1 = 0;
+  sum2 = 0;
+  count = 0;
+}
+
+/** Puts the sum of the hashes of the elements there: two words of 64 bits. */
+export function storeSum(at: usize): void {
+  store<u64>(at, sum1);
+  store<u64>(at, sum2, 8);
+}
+
 /** The key's row goes on with what the elements add up to. */
 export function endElements(): void {
   resumeRow();

@@ -5,7 +5,7 @@ const WINDOW_BLOCK: usize = 1024 * 1024;
 export const KEY_SLOT: usize = 16;
 const EVEN_KEY_SLOTS: usize = 512 * 1024;
 const ODD_KEY_SLOTS: usize = 256 * 1024;
-const ELEMENT_SLOTS: usize = 256 * 1024;
+const ELEMENT_SLOTS: usize = 1024 * 1024;
 const ELEMENT_SLOT: usize = 24;
 const EXPANDED: usize = 1024 * 1024 + 64;
 /** Some loops read a little past the end of what they look at. */

@@ -31,6 +31,20 @@ export function keepRow(): void {
   keptBytes = rowBytes;
 }
 
+/** Goes on with a row whose lanes lie there; counts its bytes from here on. */
+export function loadRow(at: usize): void {
+  lane1 = load<u64>(at);
+  lane2 = load<u64>(at, 8);
+  rowBytes = 0;
+}
+
+/** Puts the lanes back there, and returns how many bytes the row has got since `loadRow`. */
+export function storeRow(at: usize): u64 {
+  store<u64>(at, lane1);
+  store<u64>(at, lane2, 8);
+  return rowBytes;
+}
+
 export function resumeRow(): void {
   lane1 = keptLane1;
   lane2 = keptLane2;

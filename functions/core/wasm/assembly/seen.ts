@@ -4,8 +4,8 @@ import { hashLanes } from './murmur';
 
 /** Keys that are compared with each other; the ones after that are not. */
 const KEYS_MAX: u32 = 256 * 1024;
-/** Values with more members are left to the slow reader. */
-export const ELEMENTS_MAX: u32 = 128 * 1024;
+/** Members and fields of one value that are compared with each other; the ones after that are not. */
+export const ELEMENTS_MAX: u32 = 512 * 1024;
 
 /** Few files have so many keys: the table grows with them, each time into the other of two places. */
 const FIRST_SLOTS: u32 = 4096;
@@ -17,6 +17,7 @@ let slots: u32 = FIRST_SLOTS;
 /** Slots with another generation are free: so nothing has to be cleared between two values. */
 let generation: u64 = 0;
 let elementMask: u32 = 0;
+let elements: u32 = 0;
 
 export function keysForget(): void {
   if (keys > 0) memory.fill(table, 0, <usize>slots * KEY_SLOT);
@@ -79,14 +80,17 @@ function grow(): void {
   memory.fill(old, 0, bytes);
 }
 
-/** Forgets the elements of the value before. Of this one no more than `count` may be added. */
-export function elementsBegin(count: u32): void {
+/** Forgets the elements of the value before. Of this one no more than `expected` may be added. */
+export function elementsBegin(expected: u32): void {
+  const count = expected < ELEMENTS_MAX ? expected : ELEMENTS_MAX;
   generation += 1;
+  elements = 0;
   elementMask = count <= 8 ? 15 : (1 << (33 - clz<u32>(count - 1))) - 1;
 }
 
 /** True if this identity of an element was added before. */
 export function elementAdd(lane1: u64, lane2: u64): bool {
+  if (elements >= ELEMENTS_MAX) return false;
   let slot = spread(lane1, lane2) & elementMask;
   let at = elementTable + <usize>slot * 24;
   for (; load<u64>(at, 16) == generation; at = elementTable + <usize>slot * 24) {
@@ -96,6 +100,7 @@ export function elementAdd(lane1: u64, lane2: u64): bool {
   store<u64>(at, lane1);
   store<u64>(at, lane2, 8);
   store<u64>(at, generation, 16);
+  elements += 1;
   return false;
 }
 
@@ -107,7 +112,11 @@ function spread(lane1: u64, lane2: u64): u32 {
   return <u32>(((mixed ^ (mixed >> 32)) * 0xc2b2ae3d27d4eb4f) >> 40);
 }
 
-/** The same for the row that was hashed last by `hashBlocks`. */
+/** The same for the identity that was put where `hashLanes` says. */
 export function keyAddRow(): bool {
   return keyAdd(load<u64>(hashLanes()), load<u64>(hashLanes(), 8));
+}
+
+export function elementAddRow(): bool {
+  return elementAdd(load<u64>(hashLanes()), load<u64>(hashLanes(), 8));
 }

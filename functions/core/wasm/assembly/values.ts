@@ -15,21 +15,22 @@ import {
   isInteger,
   knowsCount,
   nextEntry,
+  nextInListpack,
   openListpack,
   openZiplist,
 } from './compact';
 import { beginElement, beginElements, endElement, endElements, isRepeated } from './elements';
-import { rowBlock, rowText } from './row';
+import { lane1, lane2, rowBlock, rowText } from './row';
 import { readScore, score } from './scores';
-import { ELEMENTS_MAX } from './seen';
+import { ELEMENTS_MAX, elementAdd } from './seen';
 import { readStream } from './streams';
 import { readLength, readText, sayInteger, textAt, textBytes, wide } from './texts';
 
 export const TYPE_STRING: u32 = 0;
-const TYPE_LIST: u32 = 1;
-const TYPE_SET: u32 = 2;
-const TYPE_HASH: u32 = 4;
-const TYPE_ZSET: u32 = 5;
+export const TYPE_LIST: u32 = 1;
+export const TYPE_SET: u32 = 2;
+export const TYPE_HASH: u32 = 4;
+export const TYPE_ZSET: u32 = 5;
 const TYPE_LIST_ZIPLIST: u32 = 10;
 const TYPE_SET_INTSET: u32 = 11;
 const TYPE_ZSET_ZIPLIST: u32 = 12;
@@ -38,7 +39,7 @@ const TYPE_LIST_QUICKLIST: u32 = 14;
 const TYPE_STREAM1: u32 = 15;
 const TYPE_HASH_LISTPACK: u32 = 16;
 const TYPE_ZSET_LISTPACK: u32 = 17;
-const TYPE_LIST_QUICKLIST2: u32 = 18;
+export const TYPE_LIST_QUICKLIST2: u32 = 18;
 const TYPE_STREAM2: u32 = 19;
 const TYPE_SET_LISTPACK: u32 = 20;
 const TYPE_STREAM3: u32 = 21;
@@ -115,7 +116,7 @@ export function readValue(type: u32, at: usize, end: usize, heldMax: usize, isSt
 }
 
 /** Reads a text into the row. */
-function sayOne(at: usize, end: usize): usize {
+export function sayOne(at: usize, end: usize): usize {
   const next = readText(at, end);
   if (next != 0) rowText(textAt, textBytes, 0);
   return next;
@@ -129,53 +130,46 @@ function readList(at: usize, end: usize): usize {
 }
 
 function readSet(at: usize, end: usize): usize {
-  let next = readLength(at, end);
-  if (next == 0 || wide == 0 || wide > ELEMENTS_MAX) return 0;
-  const count = <u32>wide;
-  beginElements(count);
-  for (let left = count; left > 0; left--) {
-    beginElement();
-    next = sayOne(next, end);
-    if (next == 0 || isRepeated()) return 0;
-    endElement();
-  }
-  endElements();
-  return next;
+  return readElements(TYPE_SET, at, end);
 }
 
 function readHash(at: usize, end: usize): usize {
+  return readElements(TYPE_HASH, at, end);
+}
+
+function readZset(at: usize, end: usize): usize {
+  return readElements(TYPE_ZSET, at, end);
+}
+
+function readElements(type: u32, at: usize, end: usize): usize {
   let next = readLength(at, end);
-  if (next == 0 || wide == 0 || wide > ELEMENTS_MAX) return 0;
-  const count = <u32>wide;
-  beginElements(count);
-  for (let left = count; left > 0; left--) {
-    beginElement();
-    next = sayOne(next, end);
-    if (next == 0 || isRepeated()) return 0;
-    next = sayOne(next, end);
-    if (next == 0) return 0;
-    endElement();
-  }
+  if (next == 0 || wide == 0) return 0;
+  const count = wide;
+  beginElements(<u32>min<u64>(count, ELEMENTS_MAX));
+  for (let left = count; left > 0 && next != 0; left--) next = readElement(type, next, end);
   endElements();
   return next;
 }
 
-function readZset(at: usize, end: usize): usize {
-  let next = readLength(at, end);
-  if (next == 0 || wide == 0 || wide > ELEMENTS_MAX) return 0;
-  const count = <u32>wide;
-  beginElements(count);
-  for (let left = count; left > 0; left--) {
-    beginElement();
+/** A member of a set, a field and its value, or a member and its score. */
+export function readElement(type: u32, at: usize, end: usize): usize {
+  beginElement();
+  let next = sayOne(at, end);
+  if (next == 0) return 0;
+  const identity1 = lane1;
+  const identity2 = lane2;
+  if (type == TYPE_HASH) {
     next = sayOne(next, end);
-    if (next == 0 || next + 8 > end || isRepeated()) return 0;
+    if (next == 0) return 0;
+  } else if (type == TYPE_ZSET) {
     const value = load<f64>(next);
-    if (isNaN(value)) return 0;
-    sayScore(value);
-    endElement();
     next += 8;
+    if (next > end || isNaN(value)) return 0;
+    sayScore(value);
   }
-  endElements();
+  // Only of an element that is whole: one that is not will be read again.
+  if (elementAdd(identity1, identity2)) return 0;
+  endElement();
   return next;
 }
 
@@ -189,25 +183,34 @@ function readQuicklist2(at: usize, end: usize, heldMax: usize): usize {
   if (next == 0 || wide == 0) return 0;
   let isEmpty = true;
   for (let left = wide; left > 0; left--) {
-    next = readLength(next, end);
+    next = readNode(next, end, heldMax);
     if (next == 0) return 0;
-    const container = wide;
-    next = readText(next, end);
-    if (next == 0) return 0;
-    if (container == NODE_PACKED) {
-      if (textBytes > heldMax || !openListpack(textAt, textBytes)) return 0;
-      let answer = nextEntry();
-      if (answer == ENTRY) isEmpty = false;
-      for (; answer == ENTRY; answer = nextEntry()) sayEntry();
-      if (answer != END) return 0;
-    } else if (container == NODE_PLAIN && textBytes > 0) {
-      rowText(textAt, textBytes, 0);
-      isEmpty = false;
-    } else {
-      return 0;
-    }
+    if (!isNodeEmpty) isEmpty = false;
   }
   return isEmpty ? 0 : next;
+}
+
+/** Of the node that was read last. */
+export let isNodeEmpty: bool = false;
+
+/** A node of a list: a listpack, or one element. */
+export function readNode(at: usize, end: usize, heldMax: usize): usize {
+  let next = readLength(at, end);
+  if (next == 0) return 0;
+  const container = wide;
+  next = readText(next, end);
+  if (next == 0) return 0;
+  if (container == NODE_PLAIN) {
+    isNodeEmpty = false;
+    if (textBytes == 0) return 0;
+    rowText(textAt, textBytes, 0);
+    return next;
+  }
+  if (container != NODE_PACKED || textBytes > heldMax || !openListpack(textAt, textBytes)) return 0;
+  let answer = nextInListpack();
+  isNodeEmpty = answer != ENTRY;
+  for (; answer == ENTRY; answer = nextInListpack()) sayEntry();
+  return answer == END ? next : 0;
 }
 
 function readQuicklist(at: usize, end: usize, heldMax: usize): usize {
