@@ -11,8 +11,8 @@ export function scratch(): usize {
 }
 
 /**
- * Decompresses `from` to `end` into the scratch; false unless that gives exactly `bytes`. Copies eight bytes at a
- * time, and so up to seven past the end of what it copies: behind the scratch there is room for that.
+ * Decompresses `from` to `end` into the scratch; false unless that gives exactly `bytes`. Copies whole
+ * vectors, and so up to fifteen bytes past the end of what it copies: behind the scratch there is room for that.
  */
 export function decompress(from: usize, end: usize, bytes: usize): bool {
   const first = scratch();
@@ -25,7 +25,8 @@ export function decompress(from: usize, end: usize, bytes: usize): bool {
     if (control < 32) {
       const run = <usize>control + 1;
       if (at + run > end || out + run > last) return false;
-      for (let i: usize = 0; i < run; i += 8) store<u64>(out + i, load<u64>(at + i));
+      v128.store(out, v128.load(at));
+      if (run > 16) v128.store(out, v128.load(at, 16), 16);
       at += run;
       out += run;
       continue;
@@ -48,7 +49,9 @@ export function decompress(from: usize, end: usize, bytes: usize): bool {
 
 function copyBack(out: usize, distance: usize, bytes: usize): void {
   const from = out - distance;
-  if (distance >= 8) {
+  if (distance >= 16) {
+    for (let i: usize = 0; i < bytes; i += 16) v128.store(out + i, v128.load(from + i));
+  } else if (distance >= 8) {
     for (let i: usize = 0; i < bytes; i += 8) store<u64>(out + i, load<u64>(from + i));
   } else {
     for (let i: usize = 0; i < bytes; i++) store<u8>(out + i, load<u8>(from + i));
