@@ -26,6 +26,8 @@ const ENTRIES = {
         'bench-unverified': 'functions/uploader/handler.ts',
       }
     : {}),
+  faults: 'test/faults/main.ts',
+  'fast-time': 'test/faults/fast-time.ts',
 };
 const FUNCTIONS = ['orchestrator', 'uploader'];
 const SLIM = [...FUNCTIONS, 'cloud', 'bench-unverified'];
