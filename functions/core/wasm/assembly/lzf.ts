@@ -12,7 +12,7 @@ export function scratch(): usize {
 
 /**
  * Decompresses `from` to `end` into the scratch; false unless that gives exactly `bytes`. Copies whole
- * vectors, and so up to fifteen bytes past the end of what it copies: behind the scratch there is room for that.
+ * vectors, and so some bytes past the end of what it copies: behind the scratch there is room for that.
  */
 export function decompress(from: usize, end: usize, bytes: usize): bool {
   const first = scratch();
@@ -26,7 +26,7 @@ export function decompress(from: usize, end: usize, bytes: usize): bool {
       const run = <usize>control + 1;
       if (at + run > end || out + run > last) return false;
       v128.store(out, v128.load(at));
-      if (run > 16) v128.store(out, v128.load(at, 16), 16);
+      v128.store(out, v128.load(at, 16), 16);
       at += run;
       out += run;
       continue;
@@ -50,7 +50,10 @@ export function decompress(from: usize, end: usize, bytes: usize): bool {
 function copyBack(out: usize, distance: usize, bytes: usize): void {
   const from = out - distance;
   if (distance >= 16) {
-    for (let i: usize = 0; i < bytes; i += 16) v128.store(out + i, v128.load(from + i));
+    // Most copies are short: two vectors without a question are faster than one with.
+    v128.store(out, v128.load(from));
+    v128.store(out, v128.load(from, 16), 16);
+    for (let i: usize = 32; i < bytes; i += 16) v128.store(out + i, v128.load(from + i));
   } else if (distance >= 8) {
     for (let i: usize = 0; i < bytes; i += 8) store<u64>(out + i, load<u64>(from + i));
   } else {

@@ -6,6 +6,9 @@ import { textHash } from './xxh64';
 const LONG_TEXT: usize = 1024;
 const IS_LONG: u64 = 0x80000000;
 
+/** Sixteen bytes of ones and sixteen of zeros: what is n bytes before their border keeps the first n of a block. */
+const masks = memory.data<u64>([~(<u64>0), ~(<u64>0), 0, 0]);
+
 /** The lanes after what the row holds so far: what tells it from every other row of the same length. */
 export let lane1: u64 = 0;
 export let lane2: u64 = 0;
@@ -66,7 +69,7 @@ export function rowText(from: usize, bytes: usize, tag: u32): void {
   h1 = firstLane(h1, h2, head);
   if (bytes <= 8) {
     lane1 = h1;
-    lane2 = secondLane(h1, h2, leading(load<u64>(from), bytes));
+    lane2 = secondLane(h1, h2, load<u64>(from) & load<u64>(masks + 16 - bytes));
     rowBytes += 16;
     return;
   }
@@ -79,8 +82,9 @@ export function rowText(from: usize, bytes: usize, tag: u32): void {
   }
   const left = end - at;
   if (left > 0) {
-    h1 = firstLane(h1, h2, left < 8 ? leading(load<u64>(at), left) : load<u64>(at));
-    h2 = secondLane(h1, h2, left > 8 ? leading(load<u64>(at, 8), left - 8) : 0);
+    const mask = masks + 16 - left;
+    h1 = firstLane(h1, h2, load<u64>(at) & load<u64>(mask));
+    h2 = secondLane(h1, h2, load<u64>(at, 8) & load<u64>(mask, 8));
   }
   lane1 = h1;
   lane2 = h2;

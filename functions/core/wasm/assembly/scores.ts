@@ -12,6 +12,7 @@ const EXACT_MAX: u64 = (<u64>1) << 53;
 /** Powers of ten that a double holds exactly. */
 const POWERS: usize = 23;
 const powers = memory.data(23 * 8, 16);
+const inverses = memory.data(23 * 8, 16);
 let hasPowers = false;
 
 /** Reads a score; false for everything that is not a plain decimal, or not certain to be rounded as it must be. */
@@ -30,7 +31,7 @@ export function readScore(at: usize, bytes: usize): bool {
     if (decimals == 0) return false;
   }
   if (next != end || first == end || decimals >= POWERS) return false;
-  const value = decimals == 0 ? <f64>digits : divided(digits, powerOfTen(decimals));
+  const value = decimals == 0 ? <f64>digits : divided(digits, decimals);
   if (isNaN(value)) return false;
   score = isNegative ? -value : value;
   return true;
@@ -70,12 +71,15 @@ function eightDigits(eight: u64): u64 {
   return (fours * 10000 + (fours >> 32)) & 0xffffffff;
 }
 
-/** The quotient, rounded once; not a number where that is not certain. */
-function divided(digits: u64, power: f64): f64 {
+/** The digits with so many decimals, rounded once; not a number where that is not certain. */
+function divided(digits: u64, decimals: usize): f64 {
+  const power = powerOfTen(decimals);
+  const inverse = load<f64>(inverses + (decimals << 3));
   const high = <f64>digits;
   if (digits <= EXACT_MAX) return high / power;
   const low = <f64>(<i64>(digits - <u64>high));
-  const quotient = high / power;
+  // Not quite the quotient; the correction takes care of that as well.
+  const quotient = high * inverse;
   // What quotient * power is more than its rounded value, exactly: after T. J. Dekker.
   const product = quotient * power;
   const quotientHigh = leadingBits(quotient);
@@ -84,7 +88,7 @@ function divided(digits: u64, power: f64): f64 {
   const powerLow = power - powerHigh;
   const excess =
     quotientHigh * powerHigh - product + quotientHigh * powerLow + quotientLow * powerHigh + quotientLow * powerLow;
-  const correction = (high - product - excess + low) / power;
+  const correction = (high - product - excess + low) * inverse;
   // The correction itself is right to some fifty bits.
   const doubt = abs(correction) * (1.0 / 70368744177664.0);
   const least = quotient + (correction - doubt);
@@ -101,7 +105,10 @@ function leadingBits(value: f64): f64 {
 function powerOfTen(exponent: usize): f64 {
   if (!hasPowers) {
     let power = 1.0;
-    for (let i: usize = 0; i < POWERS; i++, power *= 10.0) store<f64>(powers + (i << 3), power);
+    for (let i: usize = 0; i < POWERS; i++, power *= 10.0) {
+      store<f64>(powers + (i << 3), power);
+      store<f64>(inverses + (i << 3), 1.0 / power);
+    }
     hasPowers = true;
   }
   return load<f64>(powers + (exponent << 3));
