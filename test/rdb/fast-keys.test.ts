@@ -123,6 +123,12 @@ test('files that are cut anywhere give the same report', () => {
     fc.property(fc.constantFrom(...small), fc.nat(), (file, length) => {
       const cut = behindBiggest(file.subarray(0, 9 + (length % (file.length - 9))));
       expect(scanInPlace(cut)).toEqual(scanSlowly(cut, SLOT_BYTES));
+      // Also where the memory ends.
+      const scanner = createRdbScanner({ workspace });
+      const end = slot.subarray(slot.length - cut.length);
+      end.set(cut);
+      scanner.write(end);
+      expect(scanner.end()).toEqual(scanSlowly(cut, SLOT_BYTES));
     }),
     { numRuns: 5000 },
   );

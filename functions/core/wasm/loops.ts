@@ -74,8 +74,8 @@ const PAGE_BYTES = 65_536;
 const OWN_BYTES = 640 * PAGE_BYTES;
 /** WebAssembly cannot address more: 4 GiB. */
 const PAGES_MAX = 65_536;
-/** Some loops read a vector where the last bytes are fewer. */
-const SLACK_BYTES = 64;
+/** Loops look a little past the end of what they read, and no address may overflow there. */
+const SLACK_BYTES = 4096;
 
 let compiled: object | undefined;
 

@@ -13,6 +13,7 @@ export interface Workspace {
   checksums(): Crc64Pair;
   /** The loops with the tables of the fast loop over keys, for one reader at a time; undefined while another has them. */
   lendTables(): Loops | undefined;
+  /** Safe at any time when nobody reads: also for a reader that was given up without an end. */
   returnTables(): void;
 }
 
