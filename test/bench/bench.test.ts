@@ -42,8 +42,8 @@ describe('the bench', () => {
     expect({ code, failures: `${out}${said}`.match(/FAILED.*/g) }).toEqual({ code: 0, failures: null });
     const results = JSON.parse(await readFile(json, 'utf8')) as Results; // written by the run above
     const rows = results.sections.flatMap((section) => section.rows);
-    const ours = rows.filter(({ method }) => method === 'tairlift' || method === 'one-lane');
-    expect(ours.map(isMeasured)).toEqual([true, true, true]);
+    const ours = rows.filter(({ method }) => ['tairlift', 'unverified', 'one-lane'].includes(method));
+    expect(ours.map(isMeasured)).toEqual([true, true, true, true]);
     expect(rows.filter((row) => !isMeasured(row)).every(({ missing }) => missing !== undefined)).toBe(true);
     expect(results.bySize.filter(({ method }) => method === 'tairlift')).toHaveLength(2);
     expect(results.byFiles.filter(({ method }) => method === 'tairlift').map(({ files }) => files)).toEqual([
@@ -111,6 +111,10 @@ describe('the bench', () => {
     expect(unknown).toMatchObject({
       code: 2,
       said: expect.stringMatching(/--only: one of tairlift, .*, not "scp"/),
+    });
+    expect(await start(['--docs', 'docs', '--kill']).ended).toMatchObject({
+      code: 2,
+      said: expect.stringContaining('one run of everything'),
     });
     expect(await start(['--faster']).ended).toMatchObject({
       code: 2,

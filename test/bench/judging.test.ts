@@ -1,5 +1,8 @@
 /** What is made of the figures. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { instanceFor, usdPerTb } from './cost.ts';
+import { replaceMarked, toPlots } from './docs.ts';
 import { plotGrowth } from './plots.ts';
 import { median, summarize, type Results, type Run } from './results.ts';
 import { toMarkdown, toText } from './tables.ts';
@@ -144,5 +147,28 @@ describe('a plot', () => {
     for (const [, y] of svg.matchAll(/cy="([\d.-]+)"/g)) expect(Number(y)).toBeGreaterThanOrEqual(0);
     expect(svg).toContain('size &lt;of> the file');
     expect(svg).toContain('prefers-color-scheme: dark');
+  });
+});
+
+describe('the docs', () => {
+  const DOCS = join(__dirname, '../../docs');
+  const read = (name: string): string => readFileSync(join(DOCS, name), 'utf8');
+  const results = JSON.parse(read('bench/results.json')) as Results; // written by the bench
+
+  it('show the run that is kept beside them, in tables and plots', () => {
+    expect(replaceMarked(read('bench.md'), results)).toBe(read('bench.md'));
+    for (const [name, plot] of Object.entries(toPlots(results))) expect(read(`bench/${name}`)).toBe(plot);
+  });
+
+  it('show a run of everything, no quick one', () => {
+    expect(results.isQuick).toBe(false);
+    expect(results.sections.map(({ setting, file }) => `${setting} ${file}`)).toEqual([
+      'bare large',
+      'bare mixed',
+      'bare tiny',
+      'shaped large',
+    ]);
+    expect(results.sections.every(({ rounds }) => rounds >= 5)).toBe(true);
+    expect(results.kill).toBeDefined();
   });
 });

@@ -2,13 +2,13 @@
  * The bench: backups through the uploader, beside other ways to move them, over loopback. `--help` says what can be
  * asked for, docs/bench.md how it is measured.
  */
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
+import { renewDocs, toJson } from './docs.ts';
 import { describeRecipe, obtainFile, type RecipeName } from './files.ts';
 import { twoCores, type Cores } from './machine.ts';
 import { HELP, parseOptions, type Options } from './options.ts';
-import { plotGrowth } from './plots.ts';
 import type { Results, Section } from './results.ts';
 import {
   measureByFiles,
@@ -20,7 +20,7 @@ import {
 } from './sections.ts';
 import type { ServersPlan } from './servers/servers.ts';
 import { playServers } from './stand.ts';
-import { toMarkdown, toText } from './tables.ts';
+import { toText } from './tables.ts';
 
 const CACHE = join(__dirname, '../../node_modules/.cache/tairlift-bench');
 const QUICK_BYTES = 24 * 1024 ** 2;
@@ -47,7 +47,7 @@ async function main(args: readonly string[]): Promise<number> {
   try {
     const results = await measureAll(options, interruption.signal);
     process.stdout.write(`${toText(results)}\n`);
-    if (options.json !== undefined) await writeJson(options.json, results);
+    if (options.json !== undefined) await writeFile(options.json, toJson(results));
     if (options.docs !== undefined) await renewDocs(options.docs, results);
     return hasFailures(results) ? EXIT.failed : EXIT.done;
   } catch (error) {
@@ -102,43 +102,6 @@ function pinningOf(cores: Cores | undefined): string {
 
 function hasFailures({ sections }: Results): boolean {
   return sections.some(({ rows }) => rows.some(({ failed }) => failed !== undefined));
-}
-
-const MARKS = { begin: '<!-- begin: written by the bench -->', end: '<!-- end: written by the bench -->' };
-
-/** The figures, the plots made of them, and the tables between two marks. */
-async function renewDocs(folder: string, results: Results): Promise<void> {
-  await mkdir(join(folder, 'bench'), { recursive: true });
-  await writeJson(join(folder, 'bench', 'results.json'), results);
-  const { bySize, byFiles } = results;
-  if (bySize.length > 0) {
-    const plot = plotGrowth(bySize, 'size of the file', ({ bytes }) => {
-      const mib = Math.round(bytes / 1024 ** 2);
-      return { x: mib, xText: mib < 1024 ? `${mib} MiB` : `${mib / 1024} GiB` };
-    });
-    await writeFile(join(folder, 'bench', 'by-size.svg'), plot);
-  }
-  if (byFiles.length > 0) {
-    const plot = plotGrowth(byFiles, 'number of files, the same bytes', ({ files }) => ({
-      x: files,
-      xText: `${files}`,
-    }));
-    await writeFile(join(folder, 'bench', 'by-files.svg'), plot);
-  }
-  const page = join(folder, 'bench.md');
-  await writeFile(page, replaceMarked(await readFile(page, 'utf8'), toMarkdown(results)));
-}
-
-function replaceMarked(page: string, section: string): string {
-  const begin = page.indexOf(MARKS.begin);
-  const end = page.indexOf(MARKS.end);
-  if (begin < 0 || end < begin)
-    throw new Error(`renew the docs: the page has no marks such as ${MARKS.begin}`);
-  return `${page.slice(0, begin + MARKS.begin.length)}\n\n${section}\n\n${page.slice(end)}`;
-}
-
-async function writeJson(path: string, results: Results): Promise<void> {
-  await writeFile(path, `${JSON.stringify(results, undefined, 2)}\n`);
 }
 
 function say(line: string): void {

@@ -40,7 +40,7 @@ how
 
 out
   --json FILE      all figures
-  --docs FOLDER    renew bench/results.json and the plots in it, and the tables in its bench.md
+  --docs FOLDER    renew bench/results.json and the plots in it, and the tables in its bench.md; everything only
   --help
 `;
 
@@ -63,6 +63,10 @@ export function parseOptions(args: readonly string[]): Options | undefined {
   });
   if (values.help) return undefined;
   const isPart = values.setting !== undefined || values.growth || values.kill;
+  if (values.docs !== undefined && (isPart || values.file !== undefined || values.only !== undefined))
+    throw new Error(
+      '--docs: the docs show one run of everything; leave --setting, --growth, --kill, --file and --only out',
+    );
   const runs = Number(values.runs ?? (values.quick ? 1 : 5));
   if (!Number.isInteger(runs) || runs < 1)
     throw new Error(`--runs: a whole number from 1 on, not "${values.runs}"`);

@@ -83,7 +83,7 @@ function panelOf({ title, xLabel, yLabel, series }: Panel): string {
     ...ticks.map(
       (tick) =>
         `<line class="grid" x1="${MARGIN.left}" x2="${WIDTH - MARGIN.right}" y1="${toY(tick)}" y2="${toY(tick)}"/>` +
-        `<text x="${MARGIN.left - 6}" y="${toY(tick) + 4}" text-anchor="end">${tick}</text>`,
+        `<text x="${MARGIN.left - 6}" y="${toY(tick) + 4}" text-anchor="end">${round(tick)}</text>`,
     ),
     ...xs.map(
       ([x, text]) =>
