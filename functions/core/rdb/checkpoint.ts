@@ -5,12 +5,10 @@
 import { crc64Xz } from '../crc64.ts';
 import { BackupError } from '../errors.ts';
 import type { ReaderState } from './file.ts';
-import type { Identity } from './seen.ts';
 
 /** Another one for each version of the format. What another version wrote is not understood, and not guessed at. */
 const MARK = Buffer.from('rdbscan1', 'latin1');
 const LENGTH_BYTES = 4;
-const IDENTITY_BYTES = 16;
 const CHECKSUM_BYTES = 8;
 const HEAD_BYTES = MARK.length + LENGTH_BYTES;
 
@@ -19,14 +17,11 @@ interface Made {
   readonly heldBytesMax: number;
 }
 
-export function encodeState(state: ReaderState, identities: Iterable<Identity>, made: Made): Buffer {
+export function encodeState(state: ReaderState, identities: Int32Array, made: Made): Buffer {
   const json = Buffer.from(JSON.stringify({ ...made, ...state }));
   const length = Buffer.alloc(LENGTH_BYTES);
   length.writeUInt32LE(json.length);
-  const words: number[] = [];
-  for (const { a, b, c, d } of identities) words.push(a, b, c, d);
-  const seen = Buffer.alloc(words.length * 4);
-  for (const [index, word] of words.entries()) seen.writeInt32LE(word, index * 4);
+  const seen = Buffer.from(identities.buffer, identities.byteOffset, identities.byteLength);
   const all = Buffer.concat([MARK, length, json, seen]);
   const checksum = Buffer.alloc(CHECKSUM_BYTES);
   checksum.writeBigUInt64LE(checksumOf(all));
@@ -37,7 +32,7 @@ export function encodeState(state: ReaderState, identities: Iterable<Identity>, 
 export function decodeState(
   bytes: Buffer,
   made: Made,
-): { readonly state: ReaderState; readonly identities: readonly Identity[] } {
+): { readonly state: ReaderState; readonly identities: Int32Array } {
   const end = bytes.length - CHECKSUM_BYTES;
   if (end < HEAD_BYTES || !bytes.subarray(0, MARK.length).equals(MARK)) refuse('it is not one');
   if (bytes.readBigUInt64LE(end) !== checksumOf(bytes.subarray(0, end))) refuse('it is damaged');
@@ -45,15 +40,8 @@ export function decodeState(
   // The checksum says that this is what was written.
   const state = JSON.parse(bytes.toString('utf8', HEAD_BYTES, jsonEnd)) as ReaderState & Made;
   if (state.heldBytesMax !== made.heldBytesMax) refuse('it was made with another limit');
-  const identities: Identity[] = [];
-  for (let at = jsonEnd; at < end; at += IDENTITY_BYTES) {
-    identities.push({
-      a: bytes.readInt32LE(at),
-      b: bytes.readInt32LE(at + 4),
-      c: bytes.readInt32LE(at + 8),
-      d: bytes.readInt32LE(at + 12),
-    });
-  }
+  // In the order of bytes in which this machine has them, as all do that this runs on; and aligned, as words must be.
+  const identities = new Int32Array(Uint8Array.from(bytes.subarray(jsonEnd, end)).buffer);
   return { state, identities };
 }
 

@@ -4,7 +4,7 @@
  */
 import { addressIn, type Loops } from '../wasm/loops.ts';
 import type { Hash128 } from './hash128.ts';
-import type { Identity } from './seen.ts';
+import { usedSlots, type Identity } from './seen.ts';
 
 /** Smaller windows are not worth a call. */
 const WINDOW_BYTES_MIN = 32;
@@ -175,14 +175,13 @@ export class FastKeys {
     return bytes.subarray(run.slotsSeen(), run.slotsSeen() + run.slotsCount());
   }
 
-  /** The keys that are compared with each other; the lowest bit of `a` is always set. */
-  *identities(): Generator<Identity> {
+  /** The keys that are compared with each other, but for one: four words each, of which the first is odd. */
+  identities(except?: Identity): Int32Array {
     const { run, words } = this.loops;
-    const end = (run.keysTable() + run.keysTableBytes()) / 4;
-    for (let at = run.keysTable() / 4; at < end; at += 4) {
-      const [a = 0, b = 0, c = 0, d = 0] = words.subarray(at, at + 4);
-      if (a !== 0) yield { a, b, c, d };
-    }
+    return usedSlots(
+      words.subarray(run.keysTable() / 4, (run.keysTable() + run.keysTableBytes()) / 4),
+      except,
+    );
   }
 
   private copy(bytes: Uint8Array, at: number, end: number): void {

@@ -26,7 +26,7 @@ import type { Input, Parse } from './input.ts';
 import { bytesOf } from './input.ts';
 import { readKeyMetadata, readModuleAux } from './modules.ts';
 import type { LogicalType, Problem, Verdict } from './report.ts';
-import { Seen, type Identity } from './seen.ts';
+import { Seen, identitiesOf, type Identity } from './seen.ts';
 import { NOWHERE, Texts } from './texts.ts';
 import { readValue, takeCompactValue } from './values.ts';
 
@@ -87,12 +87,12 @@ export class FileReader {
   }
 
   /** Goes on where another reader was between two keys, and knows what that one knew. */
-  restore(state: ReaderState, identities: Iterable<Identity>): void {
+  restore(state: ReaderState, identities: Int32Array): void {
     this.input.startAt(state.offset);
     this.database = state.database;
     this.facts.restore(state.facts);
     this.digest.restore(state.digest);
-    for (const identity of identities) this.seenKeys.add(identity);
+    for (const identity of identitiesOf(identities)) this.seenKeys.add(identity);
     if (!state.comparesKeys) this.seenKeys.stop();
     this.digest.identifiesKeys = state.comparesKeys;
     this.isRestored = true;
@@ -113,19 +113,15 @@ export class FileReader {
     };
   }
 
-  /** The keys that are compared with each other, without the one that is being read. */
-  *identities(): Generator<Identity> {
-    if (!this.comparesKeys()) return;
-    const { a, b, c, d } = this.identity;
-    for (const other of (this.fast ?? this.seenKeys).identities()) {
-      const isCurrent = other.b === b && other.c === c && other.d === d && other.a === (a | 1);
-      if (!this.isInKey || !isCurrent) yield other;
-    }
+  /** The keys that are compared with each other, without the one that is being read: four words each. */
+  identities(): Int32Array {
+    if (!this.comparesKeys()) return new Int32Array(0);
+    return (this.fast ?? this.seenKeys).identities(this.isInKey ? this.identity : undefined);
   }
 
   /** From here on most keys are taken by the fast loop. Only for a reader whose digest nobody else listens to. */
   useFast(fast: FastKeys): void {
-    for (const identity of this.seenKeys.identities()) fast.add(identity);
+    for (const identity of identitiesOf(this.seenKeys.identities())) fast.add(identity);
     if (this.seenKeys.isFull()) fast.stopComparing();
     this.seenKeys.forget();
     this.fast = fast;

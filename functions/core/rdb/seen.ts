@@ -25,12 +25,9 @@ export class Seen {
     this.limit = limit;
   }
 
-  /** What is remembered; the lowest bit of `a` is always set. */
-  *identities(): Generator<Identity> {
-    for (let at = 0; at < this.size; at += WORDS_PER_SLOT) {
-      const [a = 0, b = 0, c = 0, d = 0] = this.words.subarray(at, at + WORDS_PER_SLOT);
-      if (a !== 0) yield { a, b, c, d };
-    }
+  /** What is remembered, but for one: four words each, of which the first is odd. */
+  identities(except?: Identity): Int32Array {
+    return usedSlots(this.words.subarray(0, this.size), except);
   }
 
   /** Remembers nothing any more, as if there were too many already. */
@@ -93,4 +90,30 @@ function spread(a: number, b: number, c: number, d: number): number {
   let mixed = imul(imul(a ^ b, 0x85eb_ca6b) ^ c ^ imul(d, 0xc2b2_ae35), 0x27d4_eb2f);
   mixed = imul(mixed ^ (mixed >>> 15), 0x9e37_79b1);
   return mixed ^ (mixed >>> 16);
+}
+
+/** Of a table of slots of four words, those that are used: their first word is not zero. */
+export function usedSlots(words: Int32Array, except?: Identity): Int32Array {
+  const used = new Int32Array(words.length);
+  let end = 0;
+  for (let at = 0; at < words.length; at += WORDS_PER_SLOT) {
+    if (words[at] === 0) continue;
+    for (let i = 0; i < WORDS_PER_SLOT; i++) used[end + i] = words[at + i] as number; // inside the table
+    const isExcepted =
+      except !== undefined &&
+      used[end] === (except.a | 1) &&
+      used[end + 1] === except.b &&
+      used[end + 2] === except.c &&
+      used[end + 3] === except.d;
+    if (!isExcepted) end += WORDS_PER_SLOT;
+  }
+  return used.slice(0, end);
+}
+
+/** The identities of such slots. */
+export function* identitiesOf(words: Int32Array): Generator<Identity> {
+  for (let at = 0; at < words.length; at += WORDS_PER_SLOT) {
+    const [a = 0, b = 0, c = 0, d = 0] = words.subarray(at, at + WORDS_PER_SLOT);
+    yield { a, b, c, d };
+  }
 }
