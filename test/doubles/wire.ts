@@ -40,6 +40,7 @@ export interface Exchange {
   hangUp(): void;
   /** Resolves when the client has given the connection up. */
   readonly gone: Promise<void>;
+  isGone(): boolean;
 }
 
 export type Trouble = (exchange: Exchange) => Promise<void>;
@@ -161,6 +162,7 @@ export async function openWire(service: () => string): Promise<Wire> {
       reset: () => void socket.resetAndDestroy(),
       hangUp: () => void socket.end(),
       gone,
+      isGone: () => socket.destroyed,
       isAnswered: () => hasAnswered,
       isRead: () => received.length === declared,
     };

@@ -51,7 +51,8 @@ export function isPart(number: number): (request: WireRequest) => boolean {
     new URL(request.url, 'http://wire').searchParams.get('partNumber') === String(number);
 }
 
-const PART_BYTES = 8 * 1024 ** 2;
+/** Of all parts but the last: files here are far from the size that makes them larger. */
+export const PART_BYTES = 8 * 1024 ** 2;
 
 /** One of the parts of the first file. */
 export function somePart({ random, files }: Place): (request: WireRequest) => boolean {

@@ -5,6 +5,7 @@ import { judge, type Verdict } from './judge.ts';
 import type { SourceFiles } from './kit.ts';
 import { openPlace, type Place } from './place.ts';
 import { createRandom } from './random.ts';
+import { PART_BYTES } from './requests.ts';
 import type { Site } from './site.ts';
 
 export interface CaseResult {
@@ -85,8 +86,6 @@ function objectionTo(
     ? undefined
     : `${verdict.code} (${verdict.message}) in the place of ${ends.loud.join(' or ')}`;
 }
-
-const PART_BYTES = 8 * 1024 ** 2;
 
 function countPartsSentAgain({ emulator, files, instance }: Place): number {
   const received = emulator.world.journal

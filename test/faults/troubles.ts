@@ -96,7 +96,7 @@ export function stallBody(afterBytes: number): Trouble {
 export function drip(pieceBytes: number, pauseMs: number, pieces: number): Trouble {
   return async (exchange) => {
     const bytes = encodeAnswer(await exchange.ask());
-    for (let piece = 0; piece < pieces; piece++) {
+    for (let piece = 0; piece < pieces && !exchange.isGone(); piece++) {
       await exchange.send(bytes.subarray(piece * pieceBytes, (piece + 1) * pieceBytes));
       await sleepFor(pauseMs);
     }
@@ -120,7 +120,7 @@ export function slowLink(bytesAtATime: number): Trouble {
     void exchange.gone.then(async () => before).then(() => pass());
     const answer = await exchange.ask();
     await exchange.send(encodeHead(answer));
-    for (let at = 0; at < answer.body.length;) {
+    for (let at = 0; at < answer.body.length && !exchange.isGone();) {
       const bytes = isTurn ? bytesAtATime : WAITING_BYTES;
       await exchange.send(answer.body.subarray(at, at + bytes));
       at += bytes;

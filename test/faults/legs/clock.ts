@@ -4,8 +4,9 @@ import type { AsyncTask } from '../../../emulator/fc/async-tasks.ts';
 import { answerWith, type Trouble } from '../../doubles/wire.ts';
 import type { Fault } from '../fault.ts';
 import type { Place } from '../place.ts';
-import { isReading, somePart } from '../requests.ts';
-import { silence, slowLink } from '../troubles.ts';
+import { PART_BYTES, isReading, rangeOf, somePart } from '../requests.ts';
+import { UPLOADER } from '../site.ts';
+import { drip, silence } from '../troubles.ts';
 
 const MINUTE_MS = 60_000;
 
@@ -40,8 +41,17 @@ function jumping(minutes: number, ends: Fault['ends']): Fault {
   };
 }
 
-/** Half of the file's time on the link below, in the uploader's own time, and the room that it leaves at the end. */
-const TIMEOUT_SECONDS = 90;
+/** Each uploader gets one part more than the one before it; the rest comes too slowly for the time that it has. */
+function onePartEach({ download, emulator, expectTrouble }: Place): void {
+  const before = emulator.fc.invocations(UPLOADER).length;
+  const trouble: Trouble = async (exchange) => {
+    const uploaders = emulator.fc.invocations(UPLOADER).length - before + 1;
+    const { start = 0 } = rangeOf(exchange.request) ?? {};
+    const isSoon = start < uploaders * PART_BYTES;
+    await (isSoon ? drip(0, 0, 0) : drip(1_000, 100, 10_000))(exchange);
+  };
+  expectTrouble(download.script({ on: isReading, times: Infinity, trouble }));
+}
 
 const run = async (place: Place): Promise<AsyncTask> => place.invokeOrchestrator();
 
@@ -57,9 +67,9 @@ export const clockFaults: readonly Fault[] = [
     leg: 'clock',
     name: 'the deadline comes in the middle of the file',
     ends: 'survived',
-    setting: { timeoutSeconds: TIMEOUT_SECONDS },
-    arrange: ({ download, expectTrouble }) =>
-      expectTrouble(download.script({ on: isReading, times: Infinity, trouble: slowLink(250_000) })),
+    // Half of it is the room that an uploader leaves before the end.
+    setting: { timeoutSeconds: 100 },
+    arrange: onePartEach,
     act: run,
   },
   {
