@@ -18,5 +18,12 @@ export function leaseWorkspace(slotCount: number, slotBytes: number): Lease {
     idle !== undefined && idle.slots.length >= slotCount && (idle.slots[0]?.length ?? 0) === slotBytes;
   const workspace = isEnough && idle !== undefined ? idle : createWorkspace(slotCount, slotBytes);
   idle = undefined;
-  return { workspace, end: () => (idle = workspace) };
+  return {
+    workspace,
+    end: () => {
+      // A scanner that was given up in the middle still has them.
+      workspace.returnTables();
+      idle = workspace;
+    },
+  };
 }

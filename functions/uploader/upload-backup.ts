@@ -161,10 +161,11 @@ async function storeFiles(
   const stop = new AbortController();
   const running = AbortSignal.any([signal, stop.signal]);
   const opening = pLimit(OPENED_AT_ONCE);
+  const isOneOfMany = listing.files.length > 1;
   const opened = await allOrFirstFailure(
     listing.files.map(async (file) =>
       opening(async (): Promise<Opened> => {
-        const stored = await points.findStored(file.name, running);
+        const stored = isOneOfMany ? await points.findStored(file.name, running) : undefined;
         if (stored !== undefined) return { file, stored };
         return { file, source: await openFile(request, file, listing, parts, running) };
       }),
@@ -174,17 +175,17 @@ async function storeFiles(
   const bytesOf = (one: Opened): number => ('stored' in one ? one.stored.bytes : one.source.bytes);
   parts.onOpened?.(opened.map((one) => ({ file: one.file.name, bytes: bytesOf(one) })));
   const largest = Math.max(...opened.map((one) => partSizeFor(bytesOf(one))));
-  const lanes = lanesFor(largest, parts.memoryMb);
-  const lease = leaseWorkspace(lanes, largest);
+  const { lanes, slots } = lanesFor(largest, parts.memoryMb);
+  const lease = leaseWorkspace(slots, largest);
   const { workspace } = lease;
-  const pool = createSlotPool(lanes, largest, (slot) => slotOf(workspace, slot));
+  const pool = createSlotPool(slots, largest, lanes, (slot) => slotOf(workspace, slot));
   const governor = governLanes(pool);
   const means: Means = {
     pool,
     bandwidth:
       request.bytesPerSecond === undefined ? UNLIMITED : limitBandwidth(request.bytesPerSecond, running),
     points,
-    isOneOfMany: opened.length > 1,
+    isOneOfMany,
     workspace,
     passed: (bytes) => governor.passed(bytes),
   };
@@ -192,7 +193,7 @@ async function storeFiles(
     files: opened.length,
     storedBefore: opened.filter((one) => 'stored' in one).length,
     bytes: opened.reduce((sum, one) => sum + bytesOf(one), 0),
-    lanes: pool.slots,
+    lanes: pool.lanes,
     partBytes: pool.slotBytes,
   });
   const store = async (one: Opened): Promise<ManifestFile> => {
@@ -454,18 +455,33 @@ const BASE_MEMORY_MB = 128;
 /** Of the rest, for the slots: four of 8 MiB with 256 MB, eight with 384 MB, twelve with 512 MB. */
 const SLOT_SHARE = 1 / 4;
 
-/** How many parts of this size may be in flight. Throws when not even one fits: the function would be killed half-way. */
-export function lanesFor(partBytes: number, memoryMb: number | undefined): number {
-  if (memoryMb === undefined) return USUAL_LANES;
+/** One slot more for every four lanes, so that a lane need not wait until the end of its part has left. */
+const LANES_PER_SPARE_SLOT = 4;
+/** … if there is room: all slots together stay below this share. */
+const ALL_SLOTS_SHARE = 0.4;
+
+/**
+ * How many parts of this size may arrive at the same time, and how many may be in memory. Throws when not even one fits:
+ * the function would be killed half-way.
+ */
+export function lanesFor(
+  partBytes: number,
+  memoryMb: number | undefined,
+): { readonly lanes: number; readonly slots: number } {
+  const withSpare = (lanes: number): number => lanes + Math.ceil(lanes / LANES_PER_SPARE_SLOT);
+  if (memoryMb === undefined) return { lanes: USUAL_LANES, slots: withSpare(USUAL_LANES) };
   const partMb = partBytes / 1024 ** 2;
-  if (partMb > Math.max(memoryMb - BASE_MEMORY_MB, memoryMb / 4)) {
+  const spareMb = memoryMb - BASE_MEMORY_MB;
+  if (partMb > Math.max(spareMb, memoryMb / 4)) {
     throw new BackupError(
       'CONFIG_INVALID',
       `hold a part of ${partMb} MiB in a function with ${memoryMb} MB of memory`,
       { hint: `give the uploader at least ${Math.ceil((BASE_MEMORY_MB + 2 * partMb) / 64) * 64} MB` },
     );
   }
-  return Math.min(MAX_LANES, Math.max(1, Math.floor(((memoryMb - BASE_MEMORY_MB) * SLOT_SHARE) / partMb)));
+  const lanes = Math.min(MAX_LANES, Math.max(1, Math.floor((spareMb * SLOT_SHARE) / partMb)));
+  const most = Math.floor((spareMb * ALL_SLOTS_SHARE) / partMb);
+  return { lanes, slots: Math.max(lanes, Math.min(withSpare(lanes), most)) };
 }
 
 /** Writes the manifest, and proves it by reading it back. Another uploader's manifest of the same bytes is as good. */

@@ -8,7 +8,7 @@ function settle(
   rateOf: (lanes: number, atMs: number) => number,
   { seconds = 600, limit = slots }: { seconds?: number; limit?: number } = {},
 ): { limit: number; changes: number } {
-  const pool: Governed = { slots, slotBytes: PART_BYTES, limit };
+  const pool: Governed = { lanes: slots, slotBytes: PART_BYTES, limit };
   let nowMs = 0;
   let changes = 0;
   let [least, most] = [limit, limit];

@@ -95,6 +95,40 @@ describe('runLanes', () => {
     );
   });
 
+  it('fills no more slots at once than there are lanes, and goes on while the last parts are still being sent', async () => {
+    const file = plainFile(10_000);
+    let reading = 0;
+    let sending = 0;
+    let mostReading = 0;
+    let mostSending = 0;
+    const { options } = stage(
+      file,
+      { partBytes: 100, lanes: 2 },
+      {
+        pool: createSlotPool(4, 100, 2),
+        source: {
+          ...createMemoryFile(file),
+          read: async (start, into) => {
+            mostReading = Math.max(mostReading, ++reading);
+            await sleepFor(1);
+            into.set(file.subarray(start, start + into.length));
+            reading--;
+          },
+        },
+        sink: async (_part, _body, whole) => {
+          await whole;
+          mostSending = Math.max(mostSending, ++sending);
+          await sleepFor(3);
+          sending--;
+        },
+      },
+    );
+
+    await runLanes(options, signal);
+
+    expect([mostReading, mostSending]).toEqual([2, 4]);
+  });
+
   it('never has more parts in hand than slots', async () => {
     let inHand = 0;
     let most = 0;
@@ -306,24 +340,31 @@ describe('a part on its way', () => {
 });
 
 describe('a pool of slots', () => {
-  it('keeps to a lowered limit once slots come back, and serves who waits when it is raised', async () => {
-    const pool = createSlotPool(3, 10);
-    const taken = [await pool.take(signal), await pool.take(signal), await pool.take(signal)];
+  it('keeps to a lowered limit of lanes once some are left, and lets in who waits when it is raised', async () => {
+    const pool = createSlotPool(5, 10, 3);
+    expect([pool.slots, pool.lanes, pool.limit]).toEqual([5, 3, 3]);
+    const entered = [
+      await pool.enterLane(signal),
+      await pool.enterLane(signal),
+      await pool.enterLane(signal),
+    ];
     pool.limit = 1;
     let served = 0;
     const waiting = Array.from({ length: 3 }, async () => {
-      const slot = await pool.take(signal);
+      await pool.enterLane(signal);
       served++;
-      return slot;
     });
     const settle = async (): Promise<number> => {
       await new Promise((resolve) => setImmediate(resolve));
       return served;
     };
 
-    for (const slot of taken.slice(0, 2)) slot.release();
+    for (const leave of entered.slice(0, 2)) {
+      leave();
+      leave();
+    }
     expect(await settle()).toBe(0);
-    taken[2]?.release();
+    entered[2]?.();
     expect(await settle()).toBe(1);
     pool.limit = 99;
     expect(pool.limit).toBe(3);

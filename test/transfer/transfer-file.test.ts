@@ -564,7 +564,7 @@ describe('transferFile', () => {
 
       expect(stored).toEqual({ bytes: big.length, crc64: bigCrc, parts: 3, keptParts: 0, existed: true });
       expect(observed).toBe(big.length);
-      expect(new Set(target.calls)).toEqual(new Set(['head']));
+      expect(new Set(target.calls)).toEqual(new Set(['head', 'unfinished']));
     });
 
     it.each([

@@ -167,7 +167,7 @@ describe('uploadBackup', () => {
 
     await upload(partsOf(() => [backupOf([server.url])], { target }));
 
-    expect(new Set(target.calls)).toEqual(new Set(['head']));
+    expect(new Set(target.calls)).toEqual(new Set(['head', 'unfinished']));
     expect(storedManifest()).toMatchObject({
       level: 'parsed',
       files: [{ crc64: checksumOf(file), parts: 3 }],
@@ -551,17 +551,21 @@ describe('uploadBackup', () => {
 
 describe('lanesFor', () => {
   it.each([
-    [8, undefined, 8],
-    [8, 256, 4],
-    [8, 384, 8],
-    [8, 512, 12],
-    [8, 3072, 16],
-    [8, 128, 1],
-    [64, 512, 1],
-    [64, 1024, 3],
-  ])('with parts of %d MiB and %s MB of memory gives %d', (partMib, memoryMb, lanes) => {
-    expect(lanesFor(partMib * MIB, memoryMb)).toBe(lanes);
-  });
+    [8, undefined, 8, 10],
+    [8, 256, 4, 5],
+    [8, 384, 8, 10],
+    [8, 512, 12, 15],
+    [8, 3072, 16, 20],
+    [8, 128, 1, 1],
+    [64, 512, 1, 2],
+    [64, 1024, 3, 4],
+    [105, 256, 1, 1],
+  ])(
+    'with parts of %d MiB and %s MB of memory gives %d lanes in %d slots',
+    (partMib, memoryMb, lanes, slots) => {
+      expect(lanesFor(partMib * MIB, memoryMb)).toEqual({ lanes, slots });
+    },
+  );
 
   it('says how much memory a file needs whose parts do not fit', () => {
     expect(() => lanesFor(512 * MIB, 512)).toThrow(

@@ -13,7 +13,7 @@ export interface Governor {
 
 /** What is governed: a pool's limit. */
 export interface Governed {
-  readonly slots: number;
+  readonly lanes: number;
   readonly slotBytes: number;
   limit: number;
 }
@@ -78,8 +78,8 @@ export function governLanes(pool: Governed, clock: Pick<RetryClock, 'now'> = sys
   function tryAnother(rate: number): void {
     const lanes = pool.limit;
     const step = Math.max(1, Math.floor(lanes / 4));
-    const fewer = Math.max(Math.min(LEAST_LANES, pool.slots), lanes - step);
-    const more = Math.min(pool.slots, lanes + step);
+    const fewer = Math.max(Math.min(LEAST_LANES, pool.lanes), lanes - step);
+    const more = Math.min(pool.lanes, lanes + step);
     const wanted = direction === 'fewer' ? fewer : more;
     if (wanted === lanes) {
       direction = direction === 'fewer' ? 'more' : 'fewer';

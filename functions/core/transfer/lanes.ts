@@ -1,7 +1,7 @@
 /**
- * Several lanes work on the parts of one file at once. Each takes the next part and a slot to hold it, and then three
- * things happen to the part at the same time: it is read into the slot, it is sent from there while it arrives, and
- * it is observed. Parts are sent in any order; observed is every byte exactly once and in the file's order.
+ * Several lanes work on the parts of one file at once. Each part gets a slot to hold it, and then three things happen to
+ * it at the same time: it is read into the slot, it is sent from there while it arrives, and it is observed. Once it
+ * has been read, its lane goes on with the next part, if there is a slot to spare. Parts are sent in any order; observed is every byte exactly once and in the file's order.
  *
  * Parts are taken in order, so the part whose turn it is to be observed is always in some lane's hands: lanes that
  * wait for their turn cannot block each other for ever.
@@ -21,7 +21,7 @@ export interface LanesOptions {
   /** In the file's order; from the first one's start on there are no gaps. */
   readonly parts: readonly Part[];
   readonly pool: SlotPool;
-  /** One for each lane. */
+  /** One for each slot. */
   readonly checksums: () => Crc64Pair;
   readonly bandwidth?: Bandwidth;
   /**
@@ -76,7 +76,8 @@ export async function runLanes(options: LanesOptions, signal: AbortSignal): Prom
     halt.abort(new BackupError('INTERRUPTED', 'stop this lane: another one failed'));
   };
 
-  async function lane(): Promise<void> {
+  /** One for each slot; those that fill theirs at the same time are the lanes. */
+  async function worker(): Promise<void> {
     const sums = checksums();
     try {
       while (next < parts.length && !running.aborted) await passOne(sums);
@@ -91,9 +92,10 @@ export async function runLanes(options: LanesOptions, signal: AbortSignal): Prom
       const index = next++;
       const part = parts[index];
       if (part === undefined) return;
+      const leaveLane = await pool.enterLane(running);
       const bytes = slot.bytes.subarray(0, part.bytes);
       const arriving = createArrivingPart(bytes);
-      const whole = receive(part, bytes, arriving, sums);
+      const whole = receive(part, bytes, arriving, sums).finally(leaveLane);
       // All come to rest before the slot is used again, also when one of them fails.
       await Promise.all([
         whole.catch(fail),
@@ -156,7 +158,7 @@ export async function runLanes(options: LanesOptions, signal: AbortSignal): Prom
     turns.advance();
   }
 
-  await Promise.all(Array.from({ length: Math.min(pool.slots, parts.length) }, async () => lane()));
+  await Promise.all(Array.from({ length: Math.min(pool.slots, parts.length) }, async () => worker()));
   // A signal that is made of others is kept in memory for as long as anybody listens to it.
   halt.abort();
   if (failure !== undefined) throw failure.error;

@@ -15,75 +15,120 @@ export interface SlotPool {
   /** How many there are at most. */
   readonly slots: number;
   readonly slotBytes: number;
-  /** How many may be in use at once, from 1 to `slots`. Lowering it takes nothing away: slots that come back rest. */
-  limit: number;
   /** Waits, first come first served, until a slot is free. Rejects with the signal's reason. */
   take(signal: AbortSignal): Promise<Slot>;
+
+  /** How many lanes there are at most: slots that are filled at the same time. The other slots are on their way out. */
+  readonly lanes: number;
+  /** How many lanes may be used, from 1 to `lanes`. Lowering it stops nothing that has begun. */
+  limit: number;
+  /** Waits, first come first served, until one more slot may be filled. Rejects with the signal's reason. */
+  enterLane(signal: AbortSignal): Promise<LeaveLane>;
 }
 
-/** @param make gives the buffer of the slot of that number, once each; ordinary memory if left out */
+/** The slot is filled; safe to call twice. */
+export type LeaveLane = () => void;
+
+/**
+ * @param lanes at most as many as slots; as many if left out. With a slot or more to spare, the next part begins to
+ *   arrive while the last bytes of the one before are still being sent.
+ * @param make gives the buffer of the slot of that number, once each; ordinary memory if left out
+ */
 export function createSlotPool(
   slots: number,
   slotBytes: number,
+  lanes = slots,
   make: (number: number) => Buffer = () => Buffer.allocUnsafeSlow(slotBytes),
 ): SlotPool {
   const free: Buffer[] = [];
-  const waiting: ((bytes: Buffer) => void)[] = [];
   let made = 0;
-  let inUse = 0;
-  let limit = slots;
-
-  /** Serves who waits, as far as the limit allows. */
-  function serve(): void {
-    while (waiting.length > 0 && inUse < limit) {
-      inUse++;
-      waiting.shift()?.(free.pop() ?? make(made++));
-    }
-  }
-
-  async function take(signal: AbortSignal): Promise<Slot> {
-    throwIfStopped(signal);
-    const bytes = await next(signal);
-    let released = false;
-    return {
-      bytes,
-      release: () => {
-        if (released) return;
-        released = true;
-        inUse--;
-        free.push(bytes);
-        serve();
-      },
-    };
-  }
-
-  async function next(signal: AbortSignal): Promise<Buffer> {
-    setMaxListeners(0, signal);
-    return new Promise((resolve, reject) => {
-      const heir = (bytes: Buffer): void => {
-        signal.removeEventListener('abort', giveUp);
-        resolve(bytes);
-      };
-      const giveUp = (): void => {
-        waiting.splice(waiting.indexOf(heir), 1);
-        reject(stopReason(signal));
-      };
-      signal.addEventListener('abort', giveUp, { once: true });
-      waiting.push(heir);
-      serve();
-    });
-  }
+  const slotGate = createGate(slots);
+  const laneGate = createGate(Math.min(lanes, slots));
 
   return {
     slots,
     slotBytes,
-    take,
+    take: async (signal) => {
+      const leave = await slotGate.enter(signal);
+      const bytes = free.pop() ?? make(made++);
+      let isReleased = false;
+      return {
+        bytes,
+        release: () => {
+          if (isReleased) return;
+          isReleased = true;
+          free.push(bytes);
+          leave();
+        },
+      };
+    },
+    lanes: laneGate.most,
     get limit() {
-      return limit;
+      return laneGate.limit();
     },
     set limit(wanted) {
-      limit = Math.max(1, Math.min(slots, wanted));
-      serve();
+      laneGate.setLimit(wanted);
     },
+    enterLane: async (signal) => laneGate.enter(signal),
+  };
+}
+
+/** Lets in so many at the same time, in the order in which they came. */
+interface Gate {
+  readonly most: number;
+  limit(): number;
+  setLimit(wanted: number): void;
+  enter(signal: AbortSignal): Promise<() => void>;
+}
+
+function createGate(most: number): Gate {
+  const waiting: (() => void)[] = [];
+  let inside = 0;
+  let limit = most;
+
+  function open(): void {
+    while (waiting.length > 0 && inside < limit) {
+      inside++;
+      waiting.shift()?.();
+    }
+  }
+
+  function leaveOnce(): () => void {
+    let hasLeft = false;
+    return () => {
+      if (hasLeft) return;
+      hasLeft = true;
+      inside--;
+      open();
+    };
+  }
+
+  async function enter(signal: AbortSignal): Promise<() => void> {
+    throwIfStopped(signal);
+    setMaxListeners(0, signal);
+    await new Promise<void>((resolve, reject) => {
+      const admit = (): void => {
+        signal.removeEventListener('abort', giveUp);
+        resolve();
+      };
+      const giveUp = (): void => {
+        waiting.splice(waiting.indexOf(admit), 1);
+        reject(stopReason(signal));
+      };
+      signal.addEventListener('abort', giveUp, { once: true });
+      waiting.push(admit);
+      open();
+    });
+    return leaveOnce();
+  }
+
+  return {
+    most,
+    limit: () => limit,
+    setLimit: (wanted) => {
+      limit = Math.max(1, Math.min(most, wanted));
+      open();
+    },
+    enter,
   };
 }

@@ -101,11 +101,15 @@ export async function transferFile(
   const parts = planParts(source.bytes);
   if ((parts[0]?.bytes ?? 0) > options.pool.slotBytes)
     throw new BackupError('INTERNAL', `transfer ${source.name}: a part does not fit into a slot`);
-  const isThere = (await target.head(key, signal)) !== undefined;
-  if (parts.length === 1 && !isThere) return putWhole(source, target, key, options, signal);
-  const sink = isThere
-    ? compareOnly(target, key, signal)
-    : await openUpload(source, target, key, parts, options, signal);
+  const [object, earlier] = await Promise.all([
+    target.head(key, signal),
+    parts.length === 1 ? undefined : findEarlier(target, key, options, signal),
+  ]);
+  if (parts.length === 1 && object === undefined) return putWhole(source, target, key, options, signal);
+  const sink =
+    object === undefined
+      ? await openUpload(source, target, key, parts, earlier, options, signal)
+      : compareOnly(target, key, signal);
   try {
     return await pass(source, parts, sink, options, signal);
   } catch (error) {
@@ -251,11 +255,11 @@ async function openUpload(
   target: UploadTarget,
   key: string,
   plan: readonly Part[],
+  earlier: Earlier | undefined,
   options: TransferOptions,
   signal: AbortSignal,
 ): Promise<Sink> {
   try {
-    const earlier = await findEarlier(target, key, options, signal);
     if (earlier !== undefined) return partByPart(source, target, key, plan, earlier, options, signal);
     const upload = await target.begin(key, signal);
     return partByPart(source, target, key, plan, { upload, held: new Map(), isMine: true }, options, signal);
