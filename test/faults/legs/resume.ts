@@ -204,6 +204,8 @@ const elsewhere: readonly Fault[] = [
       await slow({ ...exchange, ask: async () => ({ ...answer, body: before.subarray(start, end) }) });
     };
     const witness = download.script({ on: () => isBefore, times: ALWAYS, trouble: serveBefore });
+    // What is complete is not replaced: the one that is killed does not get that far.
+    oss.script({ on: (request) => isBefore && isOss('complete')(request), times: ALWAYS, trouble: silence });
     const kills = { met: 0 };
     oss.script({
       on: isOss('put', POINT),
