@@ -35,7 +35,7 @@ const RECIPE: Readonly<Record<RecipeName, Recipe>> = {
       for (let n = 0; n < 4_000; n++) await redis.set(`page:${n}`, randomFillSync(value));
     },
   },
-  mixed: { version: 1, says: 'all types, two databases', serverArgs: [], fill: fillMixed },
+  mixed: { version: 2, says: 'all types, two databases', serverArgs: [], fill: fillMixed },
   tiny: {
     version: 1,
     says: 'keys and values of about 13 bytes together',
@@ -109,12 +109,12 @@ async function readKept(path: string): Promise<Pick<RdbFile, 'bytes' | 'keys'> |
 async function fillMixed(redis: Redis): Promise<void> {
   const soon = Date.now() + 24 * HOUR_MS;
   await redis.select(0);
-  for (let first = 0; first < 1_040_000; first += COMMANDS_AT_ONCE)
+  for (let first = 0; first < 3_120_000; first += COMMANDS_AT_ONCE)
     await inOneGo(redis, COMMANDS_AT_ONCE, (commands, i) => addVaried(commands, first + i, soon));
-  await inOneGo(redis, 60, addCollections);
-  await inOneGo(redis, 300, addStream);
+  await inOneGo(redis, 180, addCollections);
+  await inOneGo(redis, 900, addStream);
   await redis.select(1);
-  for (let first = 0; first < 200_000; first += COMMANDS_AT_ONCE) {
+  for (let first = 0; first < 600_000; first += COMMANDS_AT_ONCE) {
     await inOneGo(redis, COMMANDS_AT_ONCE, (commands, i) => {
       const n = first + i;
       if (n % 3 === 0) commands.set(`cart:${n}`, textOf(n, 180), 'PXAT', soon + n);

@@ -95,12 +95,18 @@ describe('runLanes', () => {
     );
   });
 
-  it('fills no more slots at once than there are lanes, and goes on while the last parts are still being sent', async () => {
+  it('fills and sends no more slots at once than there are lanes, and reads on while the last parts are still being sent', async () => {
     const file = plainFile(10_000);
     let reading = 0;
     let sending = 0;
     let mostReading = 0;
     let mostSending = 0;
+    let mostInHand = 0;
+    const seen = (): void => {
+      mostReading = Math.max(mostReading, reading);
+      mostSending = Math.max(mostSending, sending);
+      mostInHand = Math.max(mostInHand, reading + sending);
+    };
     const { options } = stage(
       file,
       { partBytes: 100, lanes: 2 },
@@ -109,7 +115,8 @@ describe('runLanes', () => {
         source: {
           ...createMemoryFile(file),
           read: async (start, into) => {
-            mostReading = Math.max(mostReading, ++reading);
+            reading++;
+            seen();
             await sleepFor(1);
             into.set(file.subarray(start, start + into.length));
             reading--;
@@ -117,7 +124,8 @@ describe('runLanes', () => {
         },
         sink: async (_part, _body, whole) => {
           await whole;
-          mostSending = Math.max(mostSending, ++sending);
+          sending++;
+          seen();
           await sleepFor(3);
           sending--;
         },
@@ -126,7 +134,7 @@ describe('runLanes', () => {
 
     await runLanes(options, signal);
 
-    expect([mostReading, mostSending]).toEqual([2, 4]);
+    expect([mostReading, mostSending, mostInHand]).toEqual([2, 2, 4]);
   });
 
   it('never has more parts in hand than slots', async () => {
@@ -340,37 +348,40 @@ describe('a part on its way', () => {
 });
 
 describe('a pool of slots', () => {
-  it('keeps to a lowered limit of lanes once some are left, and lets in who waits when it is raised', async () => {
-    const pool = createSlotPool(5, 10, 3);
-    expect([pool.slots, pool.lanes, pool.limit]).toEqual([5, 3, 3]);
-    const entered = [
-      await pool.enterLane(signal),
-      await pool.enterLane(signal),
-      await pool.enterLane(signal),
-    ];
-    pool.limit = 1;
-    let served = 0;
-    const waiting = Array.from({ length: 3 }, async () => {
-      await pool.enterLane(signal);
-      served++;
-    });
-    const settle = async (): Promise<number> => {
-      await new Promise((resolve) => setImmediate(resolve));
-      return served;
-    };
+  it.each(['read', 'send'] as const)(
+    'keeps to a lowered limit of lanes to %s once some are left, and lets in who waits when it is raised',
+    async (leg) => {
+      const pool = createSlotPool(5, 10, 3);
+      expect([pool.slots, pool.lanes, pool.limit]).toEqual([5, 3, 3]);
+      const entered = [
+        await pool.enterLane(leg, signal),
+        await pool.enterLane(leg, signal),
+        await pool.enterLane(leg, signal),
+      ];
+      pool.limit = 1;
+      let served = 0;
+      const waiting = Array.from({ length: 3 }, async () => {
+        await pool.enterLane(leg, signal);
+        served++;
+      });
+      const settle = async (): Promise<number> => {
+        await new Promise((resolve) => setImmediate(resolve));
+        return served;
+      };
 
-    for (const leave of entered.slice(0, 2)) {
-      leave();
-      leave();
-    }
-    expect(await settle()).toBe(0);
-    entered[2]?.();
-    expect(await settle()).toBe(1);
-    pool.limit = 99;
-    expect(pool.limit).toBe(3);
-    expect(await settle()).toBe(3);
-    await Promise.all(waiting);
-  });
+      for (const leave of entered.slice(0, 2)) {
+        leave();
+        leave();
+      }
+      expect(await settle()).toBe(0);
+      entered[2]?.();
+      expect(await settle()).toBe(1);
+      pool.limit = 99;
+      expect(pool.limit).toBe(3);
+      expect(await settle()).toBe(3);
+      await Promise.all(waiting);
+    },
+  );
 
   it('serves those who wait in their order, and forgets those who give up', async () => {
     const pool = createSlotPool(1, 10);

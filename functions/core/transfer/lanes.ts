@@ -1,7 +1,9 @@
 /**
  * Several lanes work on the parts of one file at once. Each part gets a slot to hold it, and then three things happen to
- * it at the same time: it is read into the slot, it is sent from there while it arrives, and it is observed. Once it
- * has been read, its lane goes on with the next part, if there is a slot to spare. Parts are sent in any order; observed is every byte exactly once and in the file's order.
+ * it at the same time: it is read into the slot, it is sent from there while it arrives, and it is observed. A lane is one
+ * connection to either side: once a part has been read, the next one may begin to arrive, if there is a slot to spare,
+ * while the last bytes of the one before are still being sent. Parts are sent in any order; observed is every byte
+ * exactly once and in the file's order.
  *
  * Parts are taken in order, so the part whose turn it is to be observed is always in some lane's hands: lanes that
  * wait for their turn cannot block each other for ever.
@@ -76,7 +78,7 @@ export async function runLanes(options: LanesOptions, signal: AbortSignal): Prom
     halt.abort(new BackupError('INTERRUPTED', 'stop this lane: another one failed'));
   };
 
-  /** One for each slot; those that fill theirs at the same time are the lanes. */
+  /** One for each slot. */
   async function worker(): Promise<void> {
     const sums = checksums();
     try {
@@ -92,14 +94,14 @@ export async function runLanes(options: LanesOptions, signal: AbortSignal): Prom
       const index = next++;
       const part = parts[index];
       if (part === undefined) return;
-      const leaveLane = await pool.enterLane(running);
+      const leaveLane = await pool.enterLane('read', running);
       const bytes = slot.bytes.subarray(0, part.bytes);
       const arriving = createArrivingPart(bytes);
       const whole = receive(part, bytes, arriving, sums).finally(leaveLane);
       // All come to rest before the slot is used again, also when one of them fails.
       await Promise.all([
         whole.catch(fail),
-        sink(part, arriving, whole).catch(fail),
+        send(part, arriving, whole).catch(fail),
         observeInTurn(index, part, bytes, arriving).catch(fail),
       ]);
       if (failure !== undefined) return;
@@ -136,6 +138,15 @@ export async function runLanes(options: LanesOptions, signal: AbortSignal): Prom
     } catch (error) {
       arriving.fail(error);
       throw error;
+    }
+  }
+
+  async function send(part: Part, body: PartBody, whole: Promise<PartChecksums>): Promise<void> {
+    const leaveLane = await pool.enterLane('send', running);
+    try {
+      await sink(part, body, whole);
+    } finally {
+      leaveLane();
     }
   }
 

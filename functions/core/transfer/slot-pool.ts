@@ -18,15 +18,17 @@ export interface SlotPool {
   /** Waits, first come first served, until a slot is free. Rejects with the signal's reason. */
   take(signal: AbortSignal): Promise<Slot>;
 
-  /** How many lanes there are at most: slots that are filled at the same time. The other slots are on their way out. */
+  /** How many lanes there are at most: so many slots are filled at the same time, and so many are sent. */
   readonly lanes: number;
   /** How many lanes may be used, from 1 to `lanes`. Lowering it stops nothing that has begun. */
   limit: number;
-  /** Waits, first come first served, until one more slot may be filled. Rejects with the signal's reason. */
-  enterLane(signal: AbortSignal): Promise<LeaveLane>;
+  /** Waits, first come first served, until one more slot may be filled, or sent. Rejects with the signal's reason. */
+  enterLane(leg: Leg, signal: AbortSignal): Promise<LeaveLane>;
 }
 
-/** The slot is filled; safe to call twice. */
+export type Leg = 'read' | 'send';
+
+/** The slot is filled, or sent; safe to call twice. */
 export type LeaveLane = () => void;
 
 /**
@@ -43,7 +45,10 @@ export function createSlotPool(
   const free: Buffer[] = [];
   let made = 0;
   const slotGate = createGate(slots);
-  const laneGate = createGate(Math.min(lanes, slots));
+  const legs: Readonly<Record<Leg, Gate>> = {
+    read: createGate(Math.min(lanes, slots)),
+    send: createGate(Math.min(lanes, slots)),
+  };
 
   return {
     slots,
@@ -62,14 +67,15 @@ export function createSlotPool(
         },
       };
     },
-    lanes: laneGate.most,
+    lanes: legs.read.most,
     get limit() {
-      return laneGate.limit();
+      return legs.read.limit();
     },
     set limit(wanted) {
-      laneGate.setLimit(wanted);
+      legs.read.setLimit(wanted);
+      legs.send.setLimit(wanted);
     },
-    enterLane: async (signal) => laneGate.enter(signal),
+    enterLane: async (leg, signal) => legs[leg].enter(signal),
   };
 }
 
