@@ -147,11 +147,14 @@ export function createResumePoints(
       } satisfies z.infer<typeof pointSchema>;
       const bytes = Buffer.from(JSON.stringify(body));
       const inTime = AbortSignal.timeout(WRITE_TIMEOUT_MS);
-      // Another uploader of the same file may have taken the number.
-      for (let written = false; !written && state.number < POINTS_MAX;)
+      for (let written = false; !written && state.number < POINTS_MAX;) {
+        // Counted only when it is there: a gap would hide all points behind it.
+        const number = state.number + 1;
         written =
-          (await store.create(pointKey(file, ++state.number), bytes, 'application/json', inTime)) ===
-          'created';
+          (await store.create(pointKey(file, number), bytes, 'application/json', inTime)) === 'created';
+        // If not, another uploader of the same file has taken the number.
+        state.number = number;
+      }
       state.keptBytes = Math.min(prefix.bytes, observer.offset);
     } catch (error) {
       log.warn('a point to go on from could not be written', { file, error: asBackupError(error) });

@@ -146,6 +146,28 @@ describe('points to go on from', () => {
     expect(lines.join()).toContain('could not be written');
   });
 
+  it('are found also when one before them could not be written', async () => {
+    let isFull = true;
+    const points = open({
+      ...store,
+      create: async (...call) => {
+        if (isFull) throw new Error('the bucket is full');
+        return store.create(...call);
+      },
+    });
+    for (const parts of [1, 2, 3]) {
+      points.offer(FILE, source, () => pointAt(parts));
+      await points.flush();
+      isFull = parts === 2;
+    }
+
+    expect(await open().find(FILE, source, signal)).toEqual(pointAt(2));
+    points.offer(FILE, source, () => pointAt(4));
+    isFull = false;
+    await points.flush();
+    expect(await open().find(FILE, source, signal)).toEqual(pointAt(4));
+  });
+
   it('vouch for what is both sent and observed', async () => {
     const points = open();
     points.offer(FILE, source, () => pointAt(3));
