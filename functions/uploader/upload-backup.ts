@@ -39,6 +39,7 @@ import {
 import { UPLOAD_GONE, type UploadTarget } from '../core/transfer/upload-target.ts';
 import type { UploadRequest } from '../core/upload-request.ts';
 import { TOOL } from '../core/version.ts';
+import { FREE_BYTES_MAX } from '../core/wasm/loops.ts';
 import type { Workspace } from '../core/wasm/workspace.ts';
 import { openBackup, type BackupListing } from './backup-listing.ts';
 import { leaseWorkspace } from './lease-workspace.ts';
@@ -462,14 +463,24 @@ const ALL_SLOTS_SHARE = 0.4;
 
 /**
  * How many parts of this size may arrive at the same time, and how many may be in memory. Throws when not even one fits:
- * the function would be killed half-way.
+ * the function would be killed half-way. However much memory there is, WebAssembly addresses 4 GiB of it.
  */
 export function lanesFor(
   partBytes: number,
   memoryMb: number | undefined,
 ): { readonly lanes: number; readonly slots: number } {
+  const addressed = Math.floor(FREE_BYTES_MAX / partBytes);
+  if (addressed === 0) {
+    throw new BackupError('CONFIG_INVALID', `hold a part of ${partBytes} bytes: 4 GiB can be addressed`, {
+      hint: 'such parts are those of a file of more than 42 TB, which an uploader cannot store',
+    });
+  }
+  const within = (lanes: number, slots: number): { lanes: number; slots: number } => ({
+    lanes: Math.min(lanes, addressed),
+    slots: Math.min(slots, addressed),
+  });
   const withSpare = (lanes: number): number => lanes + Math.ceil(lanes / LANES_PER_SPARE_SLOT);
-  if (memoryMb === undefined) return { lanes: USUAL_LANES, slots: withSpare(USUAL_LANES) };
+  if (memoryMb === undefined) return within(USUAL_LANES, withSpare(USUAL_LANES));
   const partMb = partBytes / 1024 ** 2;
   const spareMb = memoryMb - BASE_MEMORY_MB;
   if (partMb > Math.max(spareMb, memoryMb / 4)) {
@@ -481,7 +492,7 @@ export function lanesFor(
   }
   const lanes = Math.min(MAX_LANES, Math.max(1, Math.floor((spareMb * SLOT_SHARE) / partMb)));
   const most = Math.floor((spareMb * ALL_SLOTS_SHARE) / partMb);
-  return { lanes, slots: Math.max(lanes, Math.min(withSpare(lanes), most)) };
+  return within(lanes, Math.max(lanes, Math.min(withSpare(lanes), most)));
 }
 
 /** Writes the manifest, and proves it by reading it back. Another uploader's manifest of the same bytes is as good. */

@@ -560,12 +560,22 @@ describe('lanesFor', () => {
     [64, 512, 1, 2],
     [64, 1024, 3, 4],
     [105, 256, 1, 1],
+    // More memory than WebAssembly can address.
+    [315, 32_768, 12, 12],
+    [4000, 32_768, 1, 1],
+    [512, undefined, 7, 7],
   ])(
     'with parts of %d MiB and %s MB of memory gives %d lanes in %d slots',
     (partMib, memoryMb, lanes, slots) => {
       expect(lanesFor(partMib * MIB, memoryMb)).toEqual({ lanes, slots });
     },
   );
+
+  it('refuses parts that cannot be addressed', () => {
+    expect(() => lanesFor(4090 * MIB, 32_768)).toThrow(
+      expect.objectContaining({ code: 'CONFIG_INVALID', hint: expect.stringContaining('42 TB') }),
+    );
+  });
 
   it('says how much memory a file needs whose parts do not fit', () => {
     expect(() => lanesFor(512 * MIB, 512)).toThrow(

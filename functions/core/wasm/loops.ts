@@ -76,6 +76,8 @@ const OWN_BYTES = 640 * PAGE_BYTES;
 const PAGES_MAX = 65_536;
 /** Loops look a little past the end of what they read, and no address may overflow there. */
 const SLACK_BYTES = 4096;
+/** The most that an instance has room for beside its own. */
+export const FREE_BYTES_MAX = PAGES_MAX * PAGE_BYTES - OWN_BYTES - SLACK_BYTES;
 
 let compiled: object | undefined;
 
