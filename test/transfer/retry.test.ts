@@ -107,6 +107,23 @@ describe('retry', () => {
     expect(clock.slept).toEqual([6000]);
   });
 
+  it('repeats what failed only after a long time, as a part does that arrives slowly', async () => {
+    const clock = jumpingClock();
+
+    const result = await retry(
+      async (number) => {
+        if (number > 1) return number;
+        await clock.sleep(policy.totalMs * 2, signal);
+        throw passing();
+      },
+      policy,
+      signal,
+      clock,
+    );
+
+    expect(result).toBe(2);
+  });
+
   it('waits at least as long as the service asks', async () => {
     const clock = jumpingClock(0);
 

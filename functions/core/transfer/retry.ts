@@ -12,7 +12,7 @@ export interface RetryPolicy {
   /** Upper bound of the first wait; each next bound is twice as long. */
   readonly firstDelayMs: number;
   readonly maxDelayMs: number;
-  /** No wait starts that would end later than this after the first attempt. */
+  /** No wait starts that would end later than this after the first failure: an attempt may take hours before it fails. */
   readonly totalMs: number;
 }
 
@@ -76,17 +76,17 @@ export function createPatience(
   clock: RetryClock = systemClock,
 ): Patience {
   let failures = 0;
-  let startedAt = clock.now();
+  let firstFailedAt = 0;
 
   async function outlast(thrown: unknown): Promise<void> {
     throwIfStopped(signal);
     const error = asBackupError(thrown);
-    failures++;
+    if (failures++ === 0) firstFailedAt = clock.now();
     if (!error.retryable || failures >= policy.attempts) throw error;
     const bound = Math.min(policy.maxDelayMs, policy.firstDelayMs * 2 ** (failures - 1));
     const asked = error.details['retryAfterMs'];
     const delayMs = Math.max(clock.random() * bound, typeof asked === 'number' ? asked : 0);
-    if (clock.now() + delayMs - startedAt > policy.totalMs) throw error;
+    if (clock.now() + delayMs - firstFailedAt > policy.totalMs) throw error;
     try {
       await clock.sleep(delayMs, signal);
     } catch (interrupted) {
@@ -97,7 +97,6 @@ export function createPatience(
 
   function refill(): void {
     failures = 0;
-    startedAt = clock.now();
   }
 
   return { outlast, refill };
