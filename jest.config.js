@@ -1,5 +1,9 @@
 /** Tests run the TypeScript sources; scenarios run the built bundles, so `npm test` builds first. */
+const { availableParallelism } = require('node:os');
+
 module.exports = {
+  // Most tests wait for processes, clocks and connections: two at once even where there are two cores.
+  maxWorkers: Math.max(2, availableParallelism() - 1),
   testEnvironment: 'node',
   roots: ['<rootDir>/test'],
   testMatch: ['**/*.test.ts'],

@@ -20,6 +20,7 @@ export interface Recorder {
 /** @param every its checkpoints lie at multiples of this many bytes, as those of a reader lie between two keys */
 export function createRecorder(every = 1): Recorder {
   let pieces: Buffer[] = [];
+  const states: Buffer[] = [];
   const accepted: bigint[] = [];
   const beganAt: number[] = [];
   const seen = (): Buffer => Buffer.concat(pieces);
@@ -28,7 +29,7 @@ export function createRecorder(every = 1): Recorder {
     accepted,
     beganAt,
     observe: (from) => {
-      pieces = from === undefined ? [] : [from.state];
+      pieces = from === undefined ? [] : [states[from.state.readUInt32LE()] ?? Buffer.alloc(0)];
       beganAt.push(from?.offset ?? 0);
       return {
         write: (bytes) => void pieces.push(Buffer.from(bytes)),
@@ -36,7 +37,11 @@ export function createRecorder(every = 1): Recorder {
         checkpoint: () => {
           const all = seen();
           const offset = all.length - (all.length % every);
-          return offset === 0 ? undefined : { offset, state: all.subarray(0, offset) };
+          if (offset === 0) return undefined;
+          // Small, as that of a reader is.
+          const state = Buffer.alloc(4);
+          state.writeUInt32LE(states.push(all.subarray(0, offset)) - 1);
+          return { offset, state };
         },
       };
     },

@@ -11,16 +11,23 @@ export interface PlainScanner extends RdbScanner {
   seen(): Buffer;
 }
 
+/** What scanners had seen at their checkpoints, whose states are numbers: small, as those of a reader are. */
+const states: Buffer[] = [];
+
 /** @param _workspace of the bytes that it is shown; it takes any */
 export function createPlainScanner(_workspace?: Workspace, from?: ScannerCheckpoint): PlainScanner {
-  const pieces: Buffer[] = from === undefined ? [] : [from.state];
+  const pieces: Buffer[] = from === undefined ? [] : [states[from.state.readUInt32LE()] ?? Buffer.alloc(0)];
   const seen = (): Buffer => Buffer.concat(pieces);
   const corruptAt = (): number => seen().indexOf('!corrupt!');
   return {
     seen,
     write: (chunk) => void pieces.push(Buffer.from(chunk)),
     hasFailed: () => corruptAt() >= 0,
-    checkpoint: () => ({ offset: seen().length, state: seen() }),
+    checkpoint: () => {
+      const state = Buffer.alloc(4);
+      state.writeUInt32LE(states.push(seen()) - 1);
+      return { offset: seen().length, state };
+    },
     end: () => {
       const bytes = seen();
       const verdict = verdictOf(bytes);

@@ -1,3 +1,4 @@
+import { setTimeout as sleepFor } from 'node:timers/promises';
 import { BackupError } from '../../functions/core/errors.ts';
 import { createSlotPool } from '../../functions/core/transfer/slot-pool.ts';
 import {
@@ -6,7 +7,8 @@ import {
   type TransferOptions,
 } from '../../functions/core/transfer/transfer-file.ts';
 import { wholePart } from '../../functions/core/transfer/part-body.ts';
-import { UPLOAD_GONE } from '../../functions/core/transfer/upload-target.ts';
+import { throwIfStopped } from '../../functions/core/transfer/retry.ts';
+import { UPLOAD_GONE, type UploadTarget } from '../../functions/core/transfer/upload-target.ts';
 import { crc64Jones } from '../../functions/core/crc64.ts';
 import { createMemoryFile } from '../doubles/memory-file.ts';
 import { checksumOf, createMemoryStore, type MemoryStore } from '../doubles/memory-store.ts';
@@ -264,6 +266,51 @@ describe('transferFile', () => {
       expect(target.calls.filter((verb) => verb === 'uploadPart')).toHaveLength(1);
       expect(recorder.seen().equals(big)).toBe(true);
       expect(recorder.accepted).toEqual([jonesOf(big)]);
+    });
+
+    it('with an observer that was ahead: what nobody vouches for is observed again', async () => {
+      const recorder = createRecorder();
+      const stop = new AbortController();
+      const altered = Buffer.from(big);
+      altered[8 * MIB + 100] = (big[8 * MIB + 100] ?? 0) ^ 1;
+      let from: TransferCheckpoint | undefined;
+      const slow: UploadTarget = {
+        ...store,
+        uploadPart: async (key, upload, number, body, partSignal) => {
+          // The first part is sent when the observer is in the second one, which never is.
+          while (recorder.seen().length < 9 * MIB || number > 1) {
+            throwIfStopped(partSignal);
+            await sleepFor(5);
+          }
+          return store.uploadPart(key, upload, number, body, partSignal);
+        },
+      };
+      await expect(
+        transferFile(
+          createMemoryFile(altered),
+          slow,
+          KEY,
+          optionsWith({
+            observe: recorder.observe,
+            onAdvance: (make) => {
+              from = make();
+              stop.abort(stopped);
+            },
+          }),
+          stop.signal,
+        ),
+      ).rejects.toBe(stopped);
+      expect(from).toMatchObject({ prefix: { parts: 1 }, observer: { offset: 8 * MIB } });
+
+      await transferFile(
+        createMemoryFile(big),
+        store,
+        KEY,
+        optionsWith({ observe: recorder.observe, ...(from === undefined ? {} : { from }) }),
+        signal,
+      );
+
+      expect(recorder.seen().equals(big)).toBe(true);
     });
 
     it('without a checkpoint: everything is read, and only what is missing is sent', async () => {

@@ -31,10 +31,10 @@ export interface LanesOptions {
    * have come. The bytes are valid until its promise settles.
    */
   readonly sink: (part: Part, body: PartBody, whole: Promise<PartChecksums>) => Promise<void>;
-  /** Sees the bytes in order, from `observeFrom` on. Throwing stops everything. */
+  /** Sees the bytes in order. Throwing stops everything. */
   readonly observe: (bytes: Buffer) => void;
-  /** Offset in the file; what comes before was observed earlier. */
-  readonly observeFrom?: number;
+  /** Called after each part that is observed, before anything of the next one is. */
+  readonly observed?: (part: Part) => void;
   /** Called after each part that is sent and observed. */
   readonly done: (part: Part, checksums: PartChecksums) => void;
 }
@@ -54,17 +54,7 @@ const OBSERVE_BYTES = 1024 * 1024;
  * have come to rest: nothing is in flight when this settles.
  */
 export async function runLanes(options: LanesOptions, signal: AbortSignal): Promise<void> {
-  const {
-    source,
-    parts,
-    pool,
-    checksums,
-    bandwidth = UNLIMITED,
-    sink,
-    observe,
-    observeFrom = 0,
-    done,
-  } = options;
+  const { source, parts, pool, checksums, bandwidth = UNLIMITED, sink, observe, observed, done } = options;
   const halt = new AbortController();
   const running = AbortSignal.any([signal, halt.signal]);
   const turns = createTurnstile(running);
@@ -157,8 +147,7 @@ export async function runLanes(options: LanesOptions, signal: AbortSignal): Prom
     arriving: ArrivingPart,
   ): Promise<void> {
     await turns.wait(index);
-    let at = Math.min(part.bytes, Math.max(0, observeFrom - part.start));
-    while (at < part.bytes) {
+    for (let at = 0; at < part.bytes;) {
       const filled = await arriving.reach(at + 1);
       throwIfStopped(running);
       const end = Math.min(filled, at + OBSERVE_BYTES);
@@ -166,6 +155,7 @@ export async function runLanes(options: LanesOptions, signal: AbortSignal): Prom
       at = end;
       if (at < filled) await nextTurn();
     }
+    observed?.(part);
     turns.advance();
   }
 

@@ -57,6 +57,7 @@ export interface ObserverCheckpoint {
 export interface TransferCheckpoint {
   readonly upload: string;
   readonly prefix: Prefix;
+  /** Within the prefix: what lies behind that is read again, and has to be observed again. */
   readonly observer: ObserverCheckpoint;
 }
 
@@ -128,19 +129,19 @@ async function pass(
   const { pool, bandwidth, checksums = crc64Pair, onAdvance, onProgress } = options;
   const { from, observer } = begin(sink, parts, options);
   const prefix = growPrefix(from?.prefix ?? NOTHING);
-  const observeFrom = from?.observer.offset ?? 0;
+  const points = pointsOf(observer, from?.observer);
   const make = (): TransferCheckpoint | undefined => {
-    const point = observer.checkpoint();
+    const point = points.within(prefix.current().bytes);
     return point === undefined
       ? undefined
       : { upload: sink.upload, prefix: prefix.current(), observer: point };
   };
-  let doneBytes = Math.min(prefix.current().bytes, observeFrom);
+  let doneBytes = from?.observer.offset ?? 0;
   if (doneBytes > 0) onProgress?.(doneBytes);
   await runLanes(
     {
       source,
-      parts: whatIsLeft(parts, prefix.current(), observeFrom),
+      parts: whatIsLeft(parts, prefix.current(), doneBytes),
       pool,
       checksums,
       ...(bandwidth === undefined ? {} : { bandwidth }),
@@ -148,10 +149,12 @@ async function pass(
         if (part.number > (from?.prefix.parts ?? 0)) await sink.take(part, body, whole);
       },
       observe: (bytes) => observer.write(bytes),
-      observeFrom,
+      ...(onAdvance === undefined ? {} : { observed: (part: Part) => points.passed(part.bytes) }),
       done: (part, sums) => {
-        if (part.number > (from?.prefix.parts ?? 0) && prefix.add(part, sums, sink.etagOf(part)))
+        if (part.number > (from?.prefix.parts ?? 0) && prefix.add(part, sums, sink.etagOf(part))) {
+          points.within(prefix.current().bytes);
           onAdvance?.(make);
+        }
         onProgress?.((doneBytes += part.bytes));
       },
     },
@@ -172,7 +175,7 @@ function begin(
   parts: readonly Part[],
   { from, observe, onLeftover }: TransferOptions,
 ): { readonly from?: TransferCheckpoint; readonly observer: Observer } {
-  if (from !== undefined && sink.holds(from, parts)) {
+  if (from !== undefined && from.observer.offset <= from.prefix.bytes && sink.holds(from, parts)) {
     try {
       return { from, observer: observe(from.observer) };
     } catch (error) {
@@ -180,6 +183,44 @@ function begin(
     }
   }
   return { observer: observe() };
+}
+
+/** To write down what an observer knows takes time: so many times as much has to be observed first. */
+const OBSERVED_PER_STATE_BYTE = 32;
+
+interface Points {
+  /** The observer has seen another part to its end. */
+  passed(partBytes: number): void;
+  /** The newest point within the first so many bytes; never fewer than before. */
+  within(bytes: number): ObserverCheckpoint | undefined;
+}
+
+/**
+ * Where the observer could go on, as far as the prefix reaches. Beyond it nobody vouches for what the observer has
+ * seen: a byte that was altered on its way would be read again, as it is, and the observer would not see that.
+ */
+function pointsOf(observer: Observer, from: ObserverCheckpoint | undefined): Points {
+  let newest = from;
+  /** Taken at the end of a part that is not sent yet. */
+  let coming: ObserverCheckpoint | undefined;
+  let sinceBytes = 0;
+  let stateBytes = 0;
+  return {
+    passed: (partBytes) => {
+      sinceBytes += partBytes;
+      if (coming !== undefined || sinceBytes < stateBytes * OBSERVED_PER_STATE_BYTE) return;
+      coming = observer.checkpoint();
+      stateBytes = coming?.state.length ?? 0;
+      sinceBytes = 0;
+    },
+    within: (bytes) => {
+      if (coming !== undefined && coming.offset <= bytes) {
+        newest = coming;
+        coming = undefined;
+      }
+      return newest;
+    },
+  };
 }
 
 /**
