@@ -278,7 +278,8 @@ describe('transferFile', () => {
         ...store,
         uploadPart: async (key, upload, number, body, partSignal) => {
           // The first part is sent when the observer is in the second one, which never is.
-          while (recorder.seen().length < 9 * MIB || number > 1) {
+          const isHeldBack = (): boolean => number > 1 || recorder.seen().length < 9 * MIB;
+          while (isHeldBack()) {
             throwIfStopped(partSignal);
             await sleepFor(5);
           }
@@ -397,6 +398,24 @@ describe('transferFile', () => {
       expect(stored.crc64).toBe(bigCrc);
       expect(recorder.beganAt).toEqual([0, 0]);
       expect(store.objects.get(KEY)?.equals(big)).toBe(true);
+    });
+
+    it('but does not rely on a checkpoint whose observer was ahead of it', async () => {
+      const recorder = createRecorder();
+      const from = await interrupted(2, recorder);
+      if (from === undefined) throw new Error('no checkpoint');
+      const ahead = { ...from, observer: { ...from.observer, offset: 16 * MIB + 1 } };
+
+      await transferFile(
+        createMemoryFile(big),
+        store,
+        KEY,
+        optionsWith({ observe: recorder.observe, from: ahead }),
+        signal,
+      );
+
+      expect(recorder.beganAt).toEqual([0, 0]);
+      expect(recorder.seen().equals(big)).toBe(true);
     });
 
     it('from its start when the observer cannot make use of its state', async () => {

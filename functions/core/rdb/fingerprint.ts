@@ -115,8 +115,9 @@ export class FileFacts {
   save(): FactsState {
     const { version, dialect, functions, aux, bytesByType, modules, biggest } = this;
     const slots = Buffer.alloc(SLOT_COUNT / 8);
-    for (const [slot, isSeen] of this.slots.all().entries())
-      slots[slot >> 3] = (slots[slot >> 3] ?? 0) | (isSeen << (slot & 7));
+    const seen = this.slots.all();
+    for (let slot = 0; slot < SLOT_COUNT; slot++)
+      if (seen[slot] === 1) slots[slot >> 3] = (slots[slot >> 3] ?? 0) | (1 << (slot & 7));
     return {
       version,
       dialect,

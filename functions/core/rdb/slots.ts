@@ -55,7 +55,8 @@ export class SlotSet {
 
   /** Adds slots: a byte for each, 1 if it is one of them. */
   addAll(slots: Uint8Array): void {
-    for (const [slot, isSeen] of slots.entries()) if (isSeen === 1) this.add(slot);
+    if (this.isFull()) return;
+    for (let slot = 0; slot < SLOT_COUNT; slot++) if (slots[slot] === 1) this.add(slot);
   }
 
   /** A byte for each slot, 1 if it was seen. */

@@ -136,12 +136,13 @@ async function pass(
       ? undefined
       : { upload: sink.upload, prefix: prefix.current(), observer: point };
   };
-  let doneBytes = from?.observer.offset ?? 0;
+  const observeFrom = from?.observer.offset ?? 0;
+  let doneBytes = observeFrom;
   if (doneBytes > 0) onProgress?.(doneBytes);
   await runLanes(
     {
       source,
-      parts: whatIsLeft(parts, prefix.current(), doneBytes),
+      parts: whatIsLeft(parts, prefix.current(), observeFrom),
       pool,
       checksums,
       ...(bandwidth === undefined ? {} : { bandwidth }),
