@@ -7,7 +7,7 @@
  * that is unfinished under its key is ended. What remains under keys that nobody tries again is swept later, by age.
  */
 import pLimit from 'p-limit';
-import { BackupError, asBackupError } from '../core/errors.ts';
+import { BackupError, asBackupError, type ErrorCode } from '../core/errors.ts';
 import type { Log } from '../core/log.ts';
 import type { RdbReport } from '../core/rdb/report.ts';
 import { createRdbScanner, type RdbScanner, type ScannerCheckpoint } from '../core/rdb/scanner.ts';
@@ -319,11 +319,12 @@ function deservesSecondReading(
   if (error.details['reason'] === UPLOAD_GONE) return true;
   if (error.code === 'CHECKSUM_MISMATCH') return error.retryable;
   if (error.code === 'DESTINATION_CONFLICT') return wasResumed;
-  // With a checksum from the source, a byte altered on the way shows as CHECKSUM_MISMATCH: what reads as corrupt is,
-  // unless it was an earlier attempt that read it.
-  const isUnreadable = error.code === 'RDB_CORRUPT' || error.code === 'RDB_UNSUPPORTED';
-  return isUnreadable && (wasResumed || source.crc64 === undefined);
+  // With a checksum from the source, a byte altered on the way shows as CHECKSUM_MISMATCH: what is unreadable is so at
+  // the source, unless it was an earlier attempt that read it. An altered length makes a file look truncated.
+  return UNREADABLE.has(error.code) && (wasResumed || source.crc64 === undefined);
 }
+
+const UNREADABLE: ReadonlySet<ErrorCode> = new Set(['RDB_CORRUPT', 'RDB_TRUNCATED', 'RDB_UNSUPPORTED']);
 
 async function storeFileOnce(
   file: SourceFile,

@@ -206,6 +206,7 @@ describe('uploadBackup', () => {
     const corrupt = Buffer.from(file);
     corrupt.write('!corrupt!', 9 * MIB, 'latin1');
     const cut = file.subarray(0, -1);
+    const altered = Buffer.concat([cut, Buffer.from([0xfe])]);
 
     it.each([
       ['corrupt', corrupt, 'RDB_CORRUPT', 9 * MIB],
@@ -237,29 +238,35 @@ describe('uploadBackup', () => {
       expectNothingLeft();
     });
 
-    it('is read a second time before it is believed, because a byte may have been altered on the way', async () => {
-      const server = await serve(file);
-      let spoiled = false;
-      const flip: Answer = (request, response, ordinary) => {
-        if (spoiled || request.headers.range !== `bytes=${8 * MIB}-${16 * MIB - 1}`) {
-          server.script(flip);
-          return ordinary();
-        }
-        spoiled = true;
-        response.writeHead(206, {
-          'content-range': `bytes ${8 * MIB}-${16 * MIB - 1}/${file.length}`,
-          'content-length': 8 * MIB,
-        });
-        response.end(corrupt.subarray(8 * MIB, 16 * MIB));
-      };
-      server.script(flip);
+    it.each([
+      ['corrupt', 8 * MIB, 16 * MIB, corrupt],
+      ['truncated, as after an altered length', 16 * MIB, file.length, altered],
+    ])(
+      'is read a second time before it is believed, because a byte may have been altered on the way: %s',
+      async (_name, start, end, body) => {
+        const server = await serve(file);
+        let spoiled = false;
+        const flip: Answer = (request, response, ordinary) => {
+          if (spoiled || request.headers.range !== `bytes=${start}-${end - 1}`) {
+            server.script(flip);
+            return ordinary();
+          }
+          spoiled = true;
+          response.writeHead(206, {
+            'content-range': `bytes ${start}-${end - 1}/${file.length}`,
+            'content-length': end - start,
+          });
+          response.end(body.subarray(start, end));
+        };
+        server.script(flip);
 
-      await upload(partsOf(() => [backupOf([server.url])]));
+        await upload(partsOf(() => [backupOf([server.url])]));
 
-      expect(spoiled).toBe(true);
-      expect(store.objects.get(`${FOLDER}shard-0.rdb`)?.equals(file)).toBe(true);
-      expect(store.openUploads()).toEqual([]);
-    });
+        expect(spoiled).toBe(true);
+        expect(store.objects.get(`${FOLDER}shard-0.rdb`)?.equals(file)).toBe(true);
+        expect(store.openUploads()).toEqual([]);
+      },
+    );
 
     it('is told from a byte altered on the way by the checksum of the source', async () => {
       const server = await serve(corrupt, { 'x-oss-hash-crc64ecma': checksumOf(corrupt) });
