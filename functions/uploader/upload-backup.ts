@@ -457,8 +457,12 @@ const BASE_MEMORY_MB = 128;
 /** Of the rest, for the slots: four of 8 MiB with 256 MB, eight with 384 MB, twelve with 512 MB. */
 const SLOT_SHARE = 1 / 4;
 
-/** One slot more for every four lanes, so that a lane need not wait until the end of its part has left. */
-const LANES_PER_SPARE_SLOT = 4;
+/**
+ * So that a lane need not wait until the end of its part has left, there is one slot more for every two lanes; not for
+ * the first four, with which a small function stays small.
+ */
+const LANES_PER_SPARE_SLOT = 2;
+const LANES_WITHOUT_SPARE_SLOT = 4;
 /** … if there is room: all slots together stay below this share. */
 const ALL_SLOTS_SHARE = 0.4;
 
@@ -480,7 +484,8 @@ export function lanesFor(
     lanes: Math.min(lanes, addressed),
     slots: Math.min(slots, addressed),
   });
-  const withSpare = (lanes: number): number => lanes + Math.ceil(lanes / LANES_PER_SPARE_SLOT);
+  const withSpare = (lanes: number): number =>
+    lanes + Math.ceil(Math.max(0, lanes - LANES_WITHOUT_SPARE_SLOT) / LANES_PER_SPARE_SLOT);
   if (memoryMb === undefined) return within(USUAL_LANES, withSpare(USUAL_LANES));
   const partMb = partBytes / 1024 ** 2;
   const spareMb = memoryMb - BASE_MEMORY_MB;

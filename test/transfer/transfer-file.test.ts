@@ -3,6 +3,7 @@ import { BackupError } from '../../functions/core/errors.ts';
 import { createSlotPool } from '../../functions/core/transfer/slot-pool.ts';
 import {
   transferFile,
+  type Observer,
   type TransferCheckpoint,
   type TransferOptions,
 } from '../../functions/core/transfer/transfer-file.ts';
@@ -34,6 +35,7 @@ function optionsWith(change: Partial<TransferOptions> = {}): TransferOptions {
   return {
     pool: createSlotPool(4, 8 * MIB),
     policy: QUICK,
+    pointEveryMs: 0,
     observe: () => blindObserver(),
     ...change,
   };
@@ -220,6 +222,27 @@ describe('transferFile', () => {
       expect(store.objects.size).toBe(0);
       return newest;
     }
+
+    it('asks the observer no more often where it could go on than it is told to', async () => {
+      let asked = 0;
+      const observe = (): Observer => ({
+        ...blindObserver(),
+        checkpoint: () => {
+          asked++;
+          return undefined;
+        },
+      });
+      for (const [pointEveryMs, expected] of [
+        [0, 3],
+        [3_600_000, 1],
+      ] as const) {
+        asked = 0;
+        store = createMemoryStore();
+        const options = optionsWith({ observe, pointEveryMs, onAdvance: () => undefined });
+        await transferFile(createMemoryFile(big), store, KEY, options, signal);
+        expect(asked).toBe(expected);
+      }
+    });
 
     it('with a checkpoint: what it vouches for is neither read nor sent again', async () => {
       const recorder = createRecorder();
