@@ -74,7 +74,7 @@ export interface TransferOptions {
   readonly from?: TransferCheckpoint;
   /** Called whenever the transfer could go on from further ahead than before; `make` tells where, if it is worth keeping. */
   readonly onAdvance?: (make: () => TransferCheckpoint | undefined) => void;
-  /** Least time between two places where the observer could go on; five seconds if left out. */
+  /** Least time between two places where the observer could go on; a second if left out. */
   readonly pointEveryMs?: number;
   /** Called after each part that is done. */
   readonly onProgress?: (doneBytes: number) => void;
@@ -191,7 +191,7 @@ function begin(
 /** To write down what an observer knows takes time and memory: so many times as much has to be observed first … */
 const OBSERVED_PER_STATE_BYTE = 32;
 /** … and a fast transfer would do it many times a second. */
-const POINT_EVERY_MS = 5_000;
+const POINT_EVERY_MS = 1_000;
 
 interface Points {
   /** The observer has seen another part to its end. */
