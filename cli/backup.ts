@@ -19,6 +19,7 @@ import { loadPlans, type PlanOptions } from './bucket.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
 import type { Invocation } from './invocation.ts';
 import { progressOf, readableLine } from './log-lines.ts';
+import { rehearsalExitCode, showRehearsal } from './rehearsal-report.ts';
 import { showSummary } from './summary-table.ts';
 import { createBars, note, print, printJson, showFiles } from './terminal.ts';
 
@@ -49,7 +50,8 @@ export function backupCommand({ signal, finish }: Invocation): Command {
     )
     .action(async (options: BackupOptions) => {
       const environment = readEnvironment(process.env);
-      const plan = planNamed(await loadPlans(options, environment), options.plan);
+      const plans = await loadPlans(options, environment);
+      const plan = planNamed(plans, options.plan);
       const idle = notActedOn(plan);
       if (idle.length > 0)
         note(`plan ${plan.name} has keys that this version does not act on: ${idle.join(', ')}`);
@@ -58,7 +60,7 @@ export function backupCommand({ signal, finish }: Invocation): Command {
       if (!request.dryRun) note(`run ${request.runId}`);
       const summary =
         options.function === undefined
-          ? await runHere(request, plan, cloud, signal)
+          ? await runHere(request, plan, [...plans.values()], cloud, signal)
           : await runDeployed(
               options.function,
               request,
@@ -68,8 +70,8 @@ export function backupCommand({ signal, finish }: Invocation): Command {
               signal,
             );
       if (options.json === true) printJson(summary);
-      else print(showSummary(summary));
-      finish(exitCode(summary));
+      else print(request.dryRun ? showRehearsal(summary) : showSummary(summary));
+      finish(request.dryRun ? rehearsalExitCode(summary) : exitCode(summary));
     });
 }
 
@@ -95,7 +97,13 @@ function platformOf(variables: NodeJS.ProcessEnv): { region?: string; accountId?
 /** No invocation lasts longer. An upload in this process ends when it ends, but it is not waited for any longer either. */
 const INVOCATION_LIMIT_MS = 24 * 3600 * 1000;
 
-async function runHere(request: RunRequest, plan: Plan, cloud: Cloud, signal: AbortSignal): Promise<Summary> {
+async function runHere(
+  request: RunRequest,
+  plan: Plan,
+  plans: readonly Plan[],
+  cloud: Cloud,
+  signal: AbortSignal,
+): Promise<Summary> {
   const store = cloud.storeFor(plan.destination);
   const bars = createBars();
   const log = createLog((line) => {
@@ -128,7 +136,7 @@ async function runHere(request: RunRequest, plan: Plan, cloud: Cloud, signal: Ab
   });
   try {
     const result = await orchestrate(
-      { ...request, plan },
+      { ...request, plan, plans },
       {
         sourceFor: (account) => cloud.sourceFor(account),
         store,

@@ -8,6 +8,7 @@ import { EXIT, EXIT_CODES_HELP, type ExitCode } from './exit-codes.ts';
 import type { Invocation } from './invocation.ts';
 import { inspectCommand } from './inspect.ts';
 import { listCommand } from './list.ts';
+import { planCommand } from './plan.ts';
 import { note, outliveReaders, printJson, taken } from './terminal.ts';
 import { verifyCommand } from './verify.ts';
 
@@ -34,7 +35,14 @@ async function main(argv: readonly string[]): Promise<ExitCode> {
     .showSuggestionAfterError()
     .showHelpAfterError('(add --help for what is possible)')
     .addHelpText('after', EXIT_CODES_HELP);
-  for (const create of [backupCommand, listCommand, inspectCommand, verifyCommand, emulatorCommand]) {
+  for (const create of [
+    planCommand,
+    backupCommand,
+    listCommand,
+    inspectCommand,
+    verifyCommand,
+    emulatorCommand,
+  ]) {
     program.addCommand(create(invocation).addHelpText('after', EXIT_CODES_HELP));
   }
   for (const command of [program, ...program.commands]) command.exitOverride();

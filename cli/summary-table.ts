@@ -19,9 +19,7 @@ export function showSummary(summary: Summary): string {
       (problem) =>
         `${problem.code}: ${problem.message}${problem.hint === undefined ? '' : `\n  ${problem.hint}`}`,
     ),
-    summary.dryRun === true
-      ? `dry run of ${summary.plan}: ${counts.selected - counts.skipped - counts.failed} would be backed up, ${counts.skipped} skipped, ${counts.failed} not found; nothing was done`
-      : `run ${summary.runId} ${summary.status}: ${counts.stored} of ${counts.selected} stored, ${counts.skipped} skipped, ${counts.failed} failed, in ${took}`,
+    `run ${summary.runId} ${summary.status}: ${counts.stored} of ${counts.selected} stored, ${counts.skipped} skipped, ${counts.failed} failed, in ${took}`,
   ].join('\n');
 }
 

@@ -3,6 +3,7 @@
  * holds no state of any run; nothing is called before it is used.
  */
 import {
+  assumeBySts,
   assumedRole,
   chainedCredentials,
   fixedCredentials,
@@ -97,7 +98,7 @@ function credentialsOf(
   stsEndpoint: string | undefined,
 ): CredentialsProvider {
   if (account === undefined) return own;
-  return assumedRole(own, account, stsEndpoint);
+  return assumedRole(own, assumeBySts(account, stsEndpoint));
 }
 
 function required(value: string | undefined, what: string, variable: string): string {

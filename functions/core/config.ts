@@ -4,7 +4,7 @@
  * typing mistake that would otherwise switch something off in silence.
  */
 import { distance } from 'fastest-levenshtein';
-import { LineCounter, parseDocument } from 'yaml';
+import { LineCounter, isSeq, parseDocument } from 'yaml';
 import * as z from 'zod';
 import { BackupError } from './errors.ts';
 
@@ -13,7 +13,8 @@ export type MaxErrors =
   | { readonly kind: 'count'; readonly count: number }
   | { readonly kind: 'share'; readonly share: number };
 
-const region = z.string().regex(/^[a-z]{2}-[a-z]+[a-z0-9-]*$/, 'a region id such as cn-hangzhou');
+const REGION_ID = /^[a-z]{2}-[a-z]+[a-z0-9-]*$/;
+const region = z.string().regex(REGION_ID, 'a region id such as cn-hangzhou');
 const instanceId = z.string().regex(/^[a-z0-9][\w-]{1,63}$/i, 'an instance id such as r-bp1abc');
 const maxErrorsForm = 'a whole number of instances, or a percentage such as "10%"';
 const maxErrors = z
@@ -41,21 +42,66 @@ const accountSchema = z.strictObject({
   externalId: z.string().min(2).max(1224).optional(),
 });
 
+/** One of a thing is written without brackets. */
+function oneOrMore<T extends z.ZodType>(thing: T, whatIfNone: string) {
+  return z.preprocess(
+    (value) => (value === undefined || Array.isArray(value) ? value : [value]),
+    z.array(thing).min(1, whatIfNone),
+  );
+}
+
+const regionsForm = 'a region id such as cn-hangzhou, a list of them, or "*" alone for all regions';
+const regions = oneOrMore(
+  z.string().refine((value) => value === '*' || REGION_ID.test(value), regionsForm),
+  'at least one region',
+)
+  .refine((list) => list.length === 1 || !list.includes('*'), regionsForm)
+  .transform((list): '*' | readonly string[] => (list[0] === '*' ? '*' : [...new Set(list)]));
+
+const tagValue = z
+  .union([z.string(), z.number(), z.boolean()], { error: 'a text; "" for a tag without a value' })
+  .transform(String);
+
+const engineVersionForm =
+  'an engine version in quotes, such as "7.0", or "7" for all of 7; without quotes YAML reads 7.0 as 7';
+
+/** What an instance is recognised by. In a target an instance must meet all of it. */
+const traits = {
+  tags: z
+    .record(z.string().min(1), tagValue)
+    .refine((tags) => Object.keys(tags).length > 0, 'at least one tag; leave it out for any')
+    .optional(),
+  name: oneOrMore(z.string().min(1), 'at least one pattern').optional(),
+  resourceGroup: z.string().min(1).optional(),
+  engineVersions: oneOrMore(
+    z.string({ error: engineVersionForm }).regex(/^\d+(\.\d+)*$/, engineVersionForm),
+    'at least one version; leave it out for any',
+  ).optional(),
+};
+
+/** An instance is left out when it meets any of it. */
+const exclusionSchema = z
+  .strictObject({ instances: oneOrMore(instanceId, 'at least one instance id').optional(), ...traits })
+  .refine((exclusion) => Object.keys(exclusion).length > 0, 'at least one thing to leave out');
+const exclude = oneOrMore(exclusionSchema, 'at least one exclusion').optional();
+
 const targetSchema = z
   .strictObject({
-    region,
-    instances: z
-      .array(instanceId)
-      .min(1, 'at least one instance id; leave it out for all instances')
-      .optional(),
-    tags: z.record(z.string().min(1), z.coerce.string()).optional(),
-    name: z.string().min(1).optional(),
+    region: regions,
+    instances: oneOrMore(instanceId, 'at least one instance id; leave it out for all instances').optional(),
+    ...traits,
     account: accountSchema.optional(),
+    exclude,
+    /** It may match nothing. */
+    optional: z.boolean().optional(),
   })
   .refine(
-    (target) => target.instances === undefined || (target.tags === undefined && target.name === undefined),
+    ({ instances, tags, name, resourceGroup, engineVersions }) =>
+      instances === undefined ||
+      [tags, name, resourceGroup, engineVersions].every((trait) => trait === undefined),
     {
-      message: 'either instances, or tags and name: an instance that is named is taken whatever its tags',
+      message:
+        'either instances, or what they have in common (tags, name, resourceGroup, engineVersions): an instance that is named is taken whatever it is like',
     },
   );
 
@@ -63,6 +109,8 @@ const keepCount = z.number().int().nonnegative().optional();
 
 const planSchema = z.strictObject({
   targets: z.array(targetSchema).min(1, 'at least one target'),
+  /** Holds for all targets. */
+  exclude,
   backup: z
     .strictObject({
       /** A finished backup that is at most this old is taken instead of a new one. 0: always a new one. */
@@ -119,6 +167,7 @@ const plansSchema = z.strictObject({
 });
 
 export type Target = z.infer<typeof targetSchema>;
+export type Exclusion = z.infer<typeof exclusionSchema>;
 export type Account = z.infer<typeof accountSchema>;
 
 export interface Destination {
@@ -217,8 +266,16 @@ export function readPlans(
   }
   const problems: string[] = [];
   const json = replaceVariables(document.toJS(), variables, problems, []);
-  const parsed = plansSchema.safeParse(json);
-  const where = (path: readonly PropertyKey[]): string => {
+  const parsed = plansSchema.safeParse(json, { reportInput: true });
+  // What is written without brackets is a list of one inside, and has no number in the file.
+  const asWritten = (path: readonly PropertyKey[]): readonly PropertyKey[] =>
+    path.reduce<readonly PropertyKey[]>(
+      (above, key) =>
+        typeof key === 'number' && !isSeq(document.getIn(above, true)) ? above : [...above, key],
+      [],
+    );
+  const where = (checked: readonly PropertyKey[]): string => {
+    const path = asWritten(checked);
     const node = document.getIn(path, true) as { range?: readonly [number, number, number] } | undefined;
     const line = node?.range === undefined ? undefined : lines.linePos(node.range[0]).line;
     return `${line === undefined ? '' : `line ${line}: `}${path.map(String).join('.') || 'the file'}`;

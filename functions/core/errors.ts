@@ -125,6 +125,15 @@ export function toErrorRecord(thrown: unknown): ErrorRecord {
   };
 }
 
+/** The error that was written down; its causes are in its message. */
+export function fromErrorRecord({ code, message, retryable, details, hint }: ErrorRecord): BackupError {
+  return new BackupError(code, message, {
+    retryable,
+    ...(details === undefined ? {} : { details }),
+    ...(hint === undefined ? {} : { hint }),
+  });
+}
+
 /** The message with its causes, outermost first: `upload part 3: connect: ECONNREFUSED`. */
 export function describe(error: unknown): string {
   const seen: string[] = [];

@@ -5,7 +5,13 @@
 import { randomUUID } from 'node:crypto';
 import { toInstant, type Clock } from '../core/clock.ts';
 import type { Plan } from '../core/config.ts';
-import { BackupError, asBackupError, toErrorRecord, type ErrorRecord } from '../core/errors.ts';
+import {
+  BackupError,
+  asBackupError,
+  fromErrorRecord,
+  toErrorRecord,
+  type ErrorRecord,
+} from '../core/errors.ts';
 import type { Invoker } from '../core/invoker.ts';
 import type { Log } from '../core/log.ts';
 import { backupFolder, manifestKey, type BackupPlace } from '../core/repository/keys.ts';
@@ -179,7 +185,9 @@ async function upload(
     }
     if (outcome.status !== 'stored') {
       lastError =
-        outcome.status === 'failed' ? fromRecord(outcome.error) : noProgress(place.instanceId, keptBytes);
+        outcome.status === 'failed'
+          ? fromErrorRecord(outcome.error)
+          : noProgress(place.instanceId, keptBytes);
       if (!lastError.retryable) throw lastError;
     }
     const stored = await checkStored(store, place, expected, signal);
@@ -380,14 +388,6 @@ function toOutcome(value: unknown, { instance, attempt }: UploadRequest): Upload
   )
     return outcome as UploadOutcome; // the uploader's own type; what it claims is checked against the bucket
   throw new BackupError('INTERNAL', `read outcome ${attempt} of ${instance.id}: none of the known ones`);
-}
-
-function fromRecord({ code, message, retryable, details, hint }: ErrorRecord): BackupError {
-  return new BackupError(code, message, {
-    retryable,
-    ...(details === undefined ? {} : { details }),
-    ...(hint === undefined ? {} : { hint }),
-  });
 }
 
 function placeOf({ plan, selected, date, runId }: InstanceJob): BackupPlace {

@@ -34,7 +34,8 @@ export async function handler(event: Buffer, context: FunctionContext): Promise<
   try {
     const request = parseEvent(event, enteredAtMs);
     const environment = readEnvironment(process.env);
-    const plan = planNamed(await loadPlans(environment), request.plan);
+    const plans = await loadPlans(environment);
+    const plan = planNamed(plans, request.plan);
     const idle = notActedOn(plan);
     if (idle.length > 0)
       log.warn('the plan has keys that this version does not act on', { plan: plan.name, keys: idle });
@@ -43,7 +44,8 @@ export async function handler(event: Buffer, context: FunctionContext): Promise<
     const functionsFor = composeFunctions(environment, platform);
     const parts = composeParts(plan, environment, cloud, functionsFor, context, log);
     const deadlineMs = enteredAtMs + context.function.timeout * 1000;
-    const run = { ...request, plan, deadlineMs, requestId: context.requestId };
+    const all = [...plans.values()];
+    const run = { ...request, plan, plans: all, deadlineMs, requestId: context.requestId };
     const result = await orchestrate(run, parts, new AbortController().signal);
     if (result.status === 'partial' || result.status === 'failed') throw toRunError(result);
     log.info('the run went well', { result: result.status, runId: result.runId });

@@ -5,27 +5,25 @@
 import pLimit from 'p-limit';
 import { toInstant, type Clock } from '../core/clock.ts';
 import { toleratedErrors, type Plan } from '../core/config.ts';
-import { BackupError, toErrorRecord, type ErrorRecord } from '../core/errors.ts';
+import { BackupError, fromErrorRecord, toErrorRecord, type ErrorRecord } from '../core/errors.ts';
 import { toTaskId, type Invoker } from '../core/invoker.ts';
 import type { Log } from '../core/log.ts';
 import { dateIn, parseRunId } from '../core/repository/keys.ts';
 import type { ObjectStore } from '../core/repository/object-store.ts';
-import {
-  describeTarget,
-  selectInstances,
-  type Selected,
-  type Selection,
-  type SourceFor,
-} from '../core/source/select.ts';
+import { selectInstances, type Selected, type Selection, type SourceFor } from '../core/source/select.ts';
 import { throwIfStopped } from '../core/transfer/retry.ts';
 import { backUpInstance } from './back-up-instance.ts';
 import type { RunRequest } from './parse-event.ts';
+import { rehearse } from './rehearse.ts';
 import { openRunFolder, type RunFolder } from './run-folder.ts';
+import { byPlace, nameOf, notFound, problemsOf, restrict, skipped, type Place } from './run-selection.ts';
 import { summarize, type Continued, type InstanceResult, type Summary } from './summary.ts';
 
 /** One execution, as far as this invocation is concerned. */
 export interface Run extends Omit<RunRequest, 'plan'> {
   readonly plan: Plan;
+  /** All plans of the file: a dry run tells what none of them covers. */
+  readonly plans?: readonly Plan[];
   /** When this invocation will be killed; it hands over before. Left out, it has all the time there is. */
   readonly deadlineMs?: number;
   /** Of this delivery of the event. The platform delivers an event again when its run did not succeed. */
@@ -69,7 +67,8 @@ export async function orchestrate(
   parts: OrchestratorParts,
   signal: AbortSignal,
 ): Promise<Summary | Continued> {
-  if (run.dryRun) return rehearse(run, parts, signal);
+  const { plan, plans = [plan] } = run;
+  if (run.dryRun) return rehearse({ ...run, plans }, parts.sourceFor, parts.clock, signal);
 
   const ending = new AbortController();
   const finished = new AbortController();
@@ -81,28 +80,6 @@ export async function orchestrate(
     finished.abort();
     await alarm;
   }
-}
-
-/** What would be done. Reads only the source, writes nothing. */
-async function rehearse(
-  run: Run,
-  { sourceFor, clock }: OrchestratorParts,
-  signal: AbortSignal,
-): Promise<Summary> {
-  const startedAt = toInstant(clock.now());
-  const selection = restrict(await selectInstances(run.plan.targets, sourceFor, signal), run);
-  const results = selection.selected.map(
-    ({ instance }): InstanceResult => skipped(instance) ?? { ...nameOf(instance), status: 'selected' },
-  );
-  return summarize({
-    runId: run.runId,
-    plan: run.plan.name,
-    dryRun: true,
-    startedAt,
-    finishedAt: toInstant(clock.now()),
-    problems: problemsOf(selection, run),
-    results: [...results, ...selection.missing.map(notFound)].sort(byPlace),
-  });
 }
 
 async function runRound(
@@ -141,6 +118,7 @@ async function runRound(
 
 const NOTHING_LISTED: Selection = {
   selected: [],
+  leftOut: [],
   missing: [],
   unmatched: [],
   problems: [
@@ -244,41 +222,33 @@ function summaryName(round: number): string {
 
 /**
  * The instances of this round, listed once and recorded: who resumes works on the same ones. Not recorded while
- * something could not be listed, so that who resumes asks again.
+ * something could not be listed for a reason that may pass, so that who resumes asks again.
  */
 async function selectOnce(work: Work, signal: AbortSignal): Promise<Selection> {
   const { run, parts, folder, round } = work;
   const name = round === 1 ? 'selection' : `retry-${round}-selection`;
   const recorded = await folder.own.read(name, signal);
-  if (recorded !== undefined) return { ...(recorded as Omit<Selection, 'problems'>), problems: [] }; // written below
+  if (recorded !== undefined) return fromRecord(recorded as SelectionRecord); // written below
 
-  const listed = await selectInstances(run.plan.targets, parts.sourceFor, signal);
+  const listed = await selectInstances(run.plan, parts.sourceFor, signal);
   throwIfStopped(signal);
-  const selection = restrict(listed, run);
+  const selection = restrict(listed, run.plan, run.instances);
   const passing = selection.problems.find((problem) => problem.retryable);
   if (selection.selected.length === 0 && passing !== undefined) throw passing;
-  for (const target of selection.unmatched) parts.log.warn('a target matches no instance', { target });
-  if (selection.problems.length > 0 || selection.selected.length + selection.missing.length === 0)
-    return selection;
-  const { problems: _none, ...rest } = selection;
-  const held = (await folder.own.write(name, rest, signal)) as Omit<Selection, 'problems'>;
-  return { ...held, problems: [] };
+  for (const target of selection.unmatched) parts.log.warn('a target takes no instance', { target });
+  for (const { instance, exclusion } of selection.leftOut)
+    parts.log.info('an instance is left out', { instance: instance.id, exclusion });
+  if (passing !== undefined || selection.selected.length + selection.missing.length === 0) return selection;
+  const record: SelectionRecord = { ...selection, problems: selection.problems.map(toErrorRecord) };
+  return fromRecord((await folder.own.write(name, record, signal)) as SelectionRecord);
 }
 
-/** Only what the event names; what it names and the plan does not select is missing. */
-function restrict(selection: Selection, { instances, plan }: Run): Selection {
-  if (instances === undefined) return selection;
-  const named = new Set(instances);
-  const selected = selection.selected.filter(({ instance }) => named.has(instance.id));
-  const found = new Set(selected.map(({ instance }) => instance.id));
-  const missing = selection.missing.filter(({ id }) => named.has(id));
-  const known = new Set([...found, ...missing.map(({ id }) => id)]);
-  const region = plan.targets[0]?.region ?? '';
-  return {
-    ...selection,
-    selected,
-    missing: [...missing, ...instances.filter((id) => !known.has(id)).map((id) => ({ region, id }))],
-  };
+interface SelectionRecord extends Omit<Selection, 'problems'> {
+  readonly problems: readonly ErrorRecord[];
+}
+
+function fromRecord({ problems, ...selection }: SelectionRecord): Selection {
+  return { ...selection, problems: problems.map(fromErrorRecord) };
 }
 
 /** Results in no particular order; an instance that was interrupted has none. */
@@ -352,7 +322,7 @@ async function backUpAll(
 }
 
 /** In a later round: what failed before, and what could not even be listed then. */
-function isToBeDone({ instance }: Selected, before: Summary | undefined): boolean {
+function isToBeDone({ instance }: Pick<Selected, 'instance'>, before: Summary | undefined): boolean {
   if (before === undefined) return true;
   const then = before.instances.find((result) => isOf(result, instance));
   return then === undefined ? before.problems !== undefined : then.status === 'failed';
@@ -391,30 +361,11 @@ async function finish(
     dryRun: false,
     startedAt: toInstant(work.startedAtMs),
     finishedAt: toInstant(parts.clock.now()),
-    problems: problemsOf(selection, run),
+    problems: problemsOf(selection, run.plan),
     results: done.sort(byPlace),
   });
   // A duplicate may have been faster: what is stored is what holds.
   return (await folder.own.write(summaryName(round), summary, signal)) as Summary;
-}
-
-function problemsOf(
-  { selected, missing, unmatched, problems }: Selection,
-  { plan }: Run,
-): readonly ErrorRecord[] {
-  if (selected.length > 0 || missing.length > 0 || problems.length > 0) return problems.map(toErrorRecord);
-  const targets = unmatched.length > 0 ? unmatched : plan.targets.map(describeTarget);
-  return [
-    toErrorRecord(
-      new BackupError(
-        'NOTHING_SELECTED',
-        `select the instances of ${plan.name}: no instance matches ${targets.join('; ')}`,
-        {
-          hint: 'check regions, tags and names of the targets in plans.yaml, and whether the role sees the instances',
-        },
-      ),
-    ),
-  ];
 }
 
 /** Aborts `ending` in time to hand over. Ends when the run does. */
@@ -442,32 +393,6 @@ function startOf({ runId }: Run): number {
   const parsed = parseRunId(runId);
   if (parsed === undefined) throw new BackupError('CONFIG_INVALID', `start run "${runId}": not a run id`);
   return parsed.startedAtMs;
-}
-
-interface Place {
-  readonly region: string;
-  readonly id: string;
-}
-
-function nameOf({ region, id }: Place): { readonly region: string; readonly instanceId: string } {
-  return { region, instanceId: id };
-}
-
-function skipped(instance: Selected['instance']): InstanceResult | undefined {
-  if (instance.noBackup === undefined) return undefined;
-  return { ...nameOf(instance), status: 'skipped', reason: instance.noBackup };
-}
-
-function notFound(place: Place): InstanceResult {
-  const error = new BackupError(
-    'INSTANCE_NOT_FOUND',
-    `find ${place.id} in ${place.region}: no such instance`,
-    {
-      details: { ...nameOf(place) },
-      hint: 'correct its id in plans.yaml or in the event, or take it out',
-    },
-  );
-  return { ...nameOf(place), status: 'failed', error: toErrorRecord(error) };
 }
 
 function notStarted(place: Place, failures: number): InstanceResult {
@@ -501,8 +426,4 @@ function isOf(result: InstanceResult, { region, id }: Place): boolean {
 
 function samePlace(a: InstanceResult, b: InstanceResult): boolean {
   return a.region === b.region && a.instanceId === b.instanceId;
-}
-
-function byPlace(a: InstanceResult, b: InstanceResult): number {
-  return `${a.region}/${a.instanceId}` < `${b.region}/${b.instanceId}` ? -1 : 1;
 }

@@ -22,6 +22,9 @@ export type InstanceResult =
       readonly instanceId: string;
       readonly status: 'skipped';
       readonly reason: string;
+      /** Only in a dry run. */
+      readonly name?: string;
+      readonly rule?: string;
     }
   | {
       readonly region: string;
@@ -30,9 +33,38 @@ export type InstanceResult =
       readonly error: ErrorRecord;
     }
   /** Only in a dry run. */
-  | { readonly region: string; readonly instanceId: string; readonly status: 'selected' };
+  | {
+      readonly region: string;
+      readonly instanceId: string;
+      readonly status: 'selected';
+      readonly name: string;
+      /** The target that takes it: `targets[1]: cn-shanghai, tags backup=nightly`. */
+      readonly rule: string;
+    };
 
 export type StoredResult = Extract<InstanceResult, { readonly status: 'stored' }>;
+export type SkippedResult = Extract<InstanceResult, { readonly status: 'skipped' }>;
+
+/** An instance that a target matches and an exclusion leaves out. */
+export interface LeftOutInstance {
+  readonly region: string;
+  readonly instanceId: string;
+  readonly name: string;
+  readonly rule: string;
+  /** The exclusion: `exclude: name cache-*`. */
+  readonly reason: string;
+}
+
+/** An instance that no plan takes. */
+export interface UncoveredInstance {
+  readonly region: string;
+  readonly instanceId: string;
+  readonly name: string;
+  /** The role through which it was seen, when it is not the caller's own account. */
+  readonly account?: string;
+  /** The exclusions that leave it out, or why it can never be backed up; left out when no target matches it. */
+  readonly reason?: string;
+}
 
 export interface Summary {
   readonly runId: string;
@@ -48,9 +80,15 @@ export interface Summary {
     readonly skipped: number;
     readonly failed: number;
   };
-  /** What went wrong beside the instances: targets that could not be listed, or that nothing was selected at all. */
+  /** What went wrong beside the instances: targets that could not be listed, or that took nothing. */
   readonly problems?: readonly ErrorRecord[];
   readonly instances: readonly InstanceResult[];
+  /** The rest is in a dry run only. */
+  readonly leftOut?: readonly LeftOutInstance[];
+  /** What none of the plans takes; not told when the event names instances. */
+  readonly uncovered?: readonly UncoveredInstance[];
+  /** What could not be listed, so that `uncovered` is not all of it. A run of the plan does not need it. */
+  readonly unlisted?: readonly ErrorRecord[];
 }
 
 /** An invocation that handed the run over to the next one. */
@@ -67,6 +105,9 @@ export interface SummaryParts {
   readonly finishedAt: string;
   readonly problems: readonly ErrorRecord[];
   readonly results: readonly InstanceResult[];
+  readonly leftOut?: readonly LeftOutInstance[];
+  readonly uncovered?: readonly UncoveredInstance[];
+  readonly unlisted?: readonly ErrorRecord[];
 }
 
 export function summarize({ results, problems, dryRun, ...run }: SummaryParts): Summary {
@@ -77,6 +118,7 @@ export function summarize({ results, problems, dryRun, ...run }: SummaryParts): 
   // Nothing stored is no success, even when nothing failed: a run of skipped instances protects nobody.
   const done = dryRun ? count('selected') : stored;
   const isClean = failed === 0 && problems.length === 0;
+  const { leftOut, uncovered, unlisted } = run;
   return {
     runId: run.runId,
     plan: run.plan,
@@ -87,6 +129,9 @@ export function summarize({ results, problems, dryRun, ...run }: SummaryParts): 
     counts: { selected: results.length, stored, skipped: count('skipped'), failed },
     ...(problems.length === 0 ? {} : { problems }),
     instances: results,
+    ...(leftOut === undefined ? {} : { leftOut }),
+    ...(uncovered === undefined ? {} : { uncovered }),
+    ...(unlisted === undefined ? {} : { unlisted }),
   };
 }
 

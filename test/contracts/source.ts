@@ -20,7 +20,7 @@ export const CONTRACT_INSTANCES = [
   { id: 'r-standard', name: 'orders', tags: { backup: 'nightly', team: 'a' } },
   { id: 'r-cluster', architecture: 'cluster', shards: 3, tags: { backup: 'nightly' } },
   { id: 'r-elder', architecture: 'cluster', shards: 3, deployment: 'classic', jobPerShard: true },
-  { id: 'r-other' },
+  { id: 'r-other', resourceGroupId: 'rg-shop' },
   { id: 'r-single', nodes: 'single' },
 ] as const;
 
@@ -77,6 +77,12 @@ export function testSource(name: string, open: () => Promise<SourceStage>): void
       expect(await ids({ tags: { backup: 'nightly' } })).toEqual(['r-cluster', 'r-standard']);
       expect(await ids({ tags: { backup: 'nightly', team: 'a' } })).toEqual(['r-standard']);
       expect(await ids({ tags: { backup: 'weekly' } })).toEqual([]);
+    });
+
+    it('lists those of a resource group', async () => {
+      expect(await ids({ resourceGroup: 'rg-shop' })).toEqual(['r-other']);
+      expect(await ids({ resourceGroup: 'rg-shop', tags: { backup: 'nightly' } })).toEqual([]);
+      expect((await instance('r-other')).resourceGroup).toBe('rg-shop');
     });
 
     it('describes an instance, with its number of shards', async () => {

@@ -29,7 +29,7 @@ describe('plans.yaml', () => {
   it('needs only targets, and takes the destination from the environment', () => {
     expect(planNamed(plansOf(MINIMAL), 'nightly')).toMatchObject({
       name: 'nightly',
-      targets: [{ region: 'cn-hangzhou' }],
+      targets: [{ region: ['cn-hangzhou'] }],
       backup: { adoptWithinHours: 0, timeoutMinutes: 360 },
       rate: { concurrency: 10 },
       destination: { region: 'cn-hangzhou', bucket: 'my-backups', prefix: '' },
@@ -105,6 +105,60 @@ plans:
     ['two channels in one entry', `${MINIMAL}    notify: [{ dingtalk: a, feishu: b }]\n`, 'one channel'],
   ])('refuses %s', (_name, text, expected) => {
     expect(problemOf(text)).toContain(expected);
+  });
+
+  it('takes one of a thing with and without brackets, all regions as "*", and exclusions at both places', () => {
+    const text = `
+plans:
+  nightly:
+    targets:
+      - { region: "*", name: prod-*, exclude: { tags: { backup: never } } }
+      - { region: [cn-hangzhou, cn-shanghai, cn-hangzhou], engineVersions: ["6.0", "7"], resourceGroup: rg-1, optional: true }
+    exclude: [{ instances: r-a1 }, { name: [cache-*, tmp-*], engineVersions: "4.0" }]
+`;
+    const plan = planNamed(plansOf(text), 'nightly');
+
+    expect(plan.targets).toEqual([
+      { region: '*', name: ['prod-*'], exclude: [{ tags: { backup: 'never' } }] },
+      {
+        region: ['cn-hangzhou', 'cn-shanghai'],
+        engineVersions: ['6.0', '7'],
+        resourceGroup: 'rg-1',
+        optional: true,
+      },
+    ]);
+    expect(plan.exclude).toEqual([
+      { instances: ['r-a1'] },
+      { name: ['cache-*', 'tmp-*'], engineVersions: ['4.0'] },
+    ]);
+  });
+
+  it.each([
+    ['a region that is none', '{ region: hangzhou }', 'line 4: plans.a.targets.0.region: a region id'],
+    ['"*" beside regions', '{ region: ["*", cn-hangzhou] }', 'or "*" alone for all regions'],
+    ['no region in the list', '{ region: [] }', 'at least one region'],
+    ['no region at all', '{ name: x }', 'region is missing'],
+    ['a version without quotes', '{ region: "*", engineVersions: [7.0] }', 'in quotes, such as "7.0"'],
+    ['no tags in tags', '{ region: "*", tags: {} }', 'at least one tag'],
+    ['a tag without a value', '{ region: "*", tags: { backup: } }', '"" for a tag without a value'],
+    ['an exclusion of nothing', '{ region: "*", exclude: {} }', 'at least one thing to leave out'],
+    [
+      'an exclusion of a region',
+      '{ region: "*", exclude: { region: cn-hangzhou } }',
+      'targets.0.exclude.region: unknown key',
+    ],
+    [
+      'ids together with a version',
+      '{ region: "*", instances: [r-1], engineVersions: "7" }',
+      'either instances',
+    ],
+    [
+      'an option that is no yes or no',
+      '{ region: "*", optional: maybe }',
+      'targets.0.optional: Invalid input: expected boolean',
+    ],
+  ])('refuses a target with %s', (_name, target, expected) => {
+    expect(problemOf(`plans:\n  a:\n    targets:\n      - ${target}\n`)).toContain(expected);
   });
 
   it('names a variable that a plan refers to and that is not set', () => {

@@ -11,6 +11,7 @@ testSource('the memory double', async () => {
       name: 'name' in spec ? spec.name : spec.id,
       architecture: 'architecture' in spec ? spec.architecture : ('standard' as const),
       shards: 'shards' in spec ? spec.shards : 1,
+      ...('resourceGroupId' in spec ? { resourceGroup: spec.resourceGroupId } : {}),
       tags: 'tags' in spec ? spec.tags : {},
       ...('nodes' in spec ? { noBackup: 'single-node instances have no backups' } : {}),
     })),

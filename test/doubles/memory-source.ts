@@ -77,10 +77,11 @@ export function createMemorySource(
     remove: (id) => void byId.delete(id),
     plant,
     listRegions: async () => [...new Set([...byId.values()].map(({ region }) => region))],
-    listInstances: async function* ({ region, ids, tags = {} }) {
+    listInstances: async function* ({ region, ids, tags = {}, resourceGroup }) {
       source.onAsk('listInstances', '');
       for (const instance of byId.values()) {
         if (instance.region !== region || (ids !== undefined && !ids.includes(instance.id))) continue;
+        if (resourceGroup !== undefined && instance.resourceGroup !== resourceGroup) continue;
         if (Object.entries(tags).every(([key, value]) => instance.tags[key] === value)) yield instance;
       }
     },

@@ -73,6 +73,7 @@ export function splitJobIds(value: unknown): readonly string[] {
 /** https://help.aliyun.com/zh/redis/developer-reference/api-r-kvstore-2015-01-01-describeinstances-redis */
 export function toInstance(row: Json, region: string): Instance {
   const architecture = toArchitecture(text(row['ArchitectureType']));
+  const resourceGroup = text(row['ResourceGroupId']);
   const noBackup = whyNoBackup(row);
   return {
     region: text(row['RegionId']) || region,
@@ -84,6 +85,7 @@ export function toInstance(row: Json, region: string): Instance {
     shards: architecture === 'cluster' ? shardsOf(row) : 1,
     status: text(row['InstanceStatus']),
     tags: toTags(row),
+    ...(resourceGroup === '' ? {} : { resourceGroup }),
     ...(noBackup === undefined ? {} : { noBackup }),
   };
 }

@@ -16,8 +16,14 @@ import type {
   TimeSpan,
 } from '../source/source.ts';
 import { PATIENT, retry, systemClock, type RetryClock, type RetryPolicy } from '../transfer/retry.ts';
-import type { CredentialsProvider } from './credentials.ts';
-import { NO_RUNTIME_OPTIONS, abandonOnAbort, openApiConfig, toCallFailure } from './openapi.ts';
+import { fixedCredentials, type Credentials, type CredentialsProvider } from './credentials.ts';
+import {
+  NO_RUNTIME_OPTIONS,
+  abandonOnAbort,
+  openApiConfig,
+  toCallFailure,
+  type CallFailure,
+} from './openapi.ts';
 import {
   count,
   groupRows,
@@ -80,20 +86,49 @@ export function createTairSource(options: TairOptions): Source {
   /** Clusters that are known not to be cloud-native; a closure of one invocation, so it cannot go stale for long. */
   const classic = new Set<string>();
 
-  function client(region: string): KvStore {
-    const known = clients.get(region);
+  function client(region: string, credentials: Credentials): KvStore {
+    const key = `${region} ${credentials.accessKeyId}`;
+    const known = clients.get(key);
     if (known !== undefined) return known;
-    const created = new KvStore(openApiConfig({ ...options, region }));
-    clients.set(region, created);
+    const created = new KvStore(
+      openApiConfig({ ...options, credentials: fixedCredentials(credentials), region }),
+    );
+    clients.set(key, created);
     return created;
   }
 
-  /** One request, its answer as JSON. Throws what `toTairError` makes of the failure. */
-  async function send(
-    { region, action, parameters, method = 'POST', instanceId }: Call,
+  /**
+   * One request, its answer as JSON. Throws a TairFailure. A session that is refused as ended
+   * is renewed, and the request sent once more: it was turned away at the door, so also a CreateBackup may be.
+   */
+  async function send(call: Call, signal: AbortSignal): Promise<Json> {
+    const credentials = await credentialsFor(call, undefined, signal);
+    try {
+      return await sendAs(credentials, call, signal);
+    } catch (error) {
+      if (!(error instanceof TairFailure) || !SESSION_OVER.test(error.serviceCode)) throw error;
+      const renewed = await credentialsFor(call, credentials, signal);
+      if (renewed.accessKeyId === credentials.accessKeyId) throw error;
+      return sendAs(renewed, call, signal);
+    }
+  }
+
+  async function credentialsFor(
+    call: Call,
+    refused: Credentials | undefined,
     signal: AbortSignal,
-  ): Promise<Json> {
-    const attempt = `${action} in ${region}${instanceId === undefined ? '' : ` for ${instanceId}`}`;
+  ): Promise<Credentials> {
+    try {
+      return await abandonOnAbort(options.credentials(refused), signal);
+    } catch (error) {
+      const known = asBackupError(error);
+      if (signal.aborted || !known.retryable) throw known;
+      throw failureOf(call, { kind: 'unsent', reason: describe(known) });
+    }
+  }
+
+  async function sendAs(credentials: Credentials, call: Call, signal: AbortSignal): Promise<Json> {
+    const { region, action, parameters, method = 'POST' } = call;
     const params = new $OpenApiUtil.Params({
       action,
       version: '2015-01-01',
@@ -110,12 +145,13 @@ export function createTairSource(options: TairOptions): Source {
     const request = new $OpenApiUtil.OpenApiRequest({ query });
     let answer: Record<string, unknown>;
     try {
-      answer = await abandonOnAbort(client(region).callApi(params, request, NO_RUNTIME_OPTIONS), signal);
+      const calling = client(region, credentials).callApi(params, request, NO_RUNTIME_OPTIONS);
+      answer = await abandonOnAbort(calling, signal);
     } catch (error) {
       if (error instanceof BackupError) throw error;
-      throw new TairFailure(toCallFailure(error), attempt, action, region, instanceId);
+      throw failureOf(call, toCallFailure(error));
     }
-    return parseAnswer(text(answer['body']), attempt);
+    return parseAnswer(text(answer['body']), attemptOf(call));
   }
 
   /** A question is safe to repeat, also when its answer cannot be read. */
@@ -126,13 +162,18 @@ export function createTairSource(options: TairOptions): Source {
   /** https://help.aliyun.com/zh/redis/developer-reference/api-r-kvstore-2015-01-01-describeregions-redis */
   async function listRegions(signal: AbortSignal): Promise<readonly string[]> {
     const parameters = new kvstore.DescribeRegionsRequest({ acceptLanguage: 'en-US' }).toMap();
-    const rows = await ask(
+    return ask(
       { region: HOME_REGION, action: 'DescribeRegions', parameters },
-      (answer) => rowsOf(answer, 'RegionIds', 'KVStoreRegion', 'DescribeRegions'),
+      (answer) => {
+        const rows = rowsOf(answer, 'RegionIds', 'KVStoreRegion', 'DescribeRegions');
+        // The service lists a region once for each of its zones.
+        const ids = [...new Set(rows.map((row) => text(row['RegionId'])).filter((id) => id !== ''))];
+        // Taken at its word, "all regions" would be none, and nothing would be forgotten so thoroughly.
+        if (ids.length === 0) throw nonsense('DescribeRegions', 'no region at all');
+        return ids;
+      },
       signal,
     );
-    // The service lists a region once for each of its zones.
-    return [...new Set(rows.map((row) => text(row['RegionId'])).filter((id) => id !== ''))];
   }
 
   async function* listInstances(query: InstanceQuery, signal: AbortSignal): AsyncGenerator<Instance> {
@@ -143,18 +184,20 @@ export function createTairSource(options: TairOptions): Source {
         const id = text(row['InstanceId']);
         if (id === '' || seen.has(id)) continue;
         seen.add(id);
+        if (!answers(toInstance(row, query.region), row, ids, query)) continue;
         const instance = await complete(row, query.region, signal);
-        if (instance !== undefined && carriesTags(instance, row, query.tags ?? {})) yield instance;
+        if (instance !== undefined) yield instance;
       }
     }
   }
 
   /** https://help.aliyun.com/zh/redis/developer-reference/api-r-kvstore-2015-01-01-describeinstances-redis */
   async function listRows(
-    { region, tags = {} }: InstanceQuery,
+    query: InstanceQuery,
     ids: readonly string[] | undefined,
     signal: AbortSignal,
   ): Promise<readonly Json[]> {
+    const { region, tags = {}, resourceGroup } = query;
     const list: PagedList = {
       call: (pageNumber) => {
         const parameters = new kvstore.DescribeInstancesRequest({
@@ -162,6 +205,7 @@ export function createTairSource(options: TairOptions): Source {
           pageSize: INSTANCES_PER_PAGE,
           pageNumber,
           ...(ids === undefined ? {} : { instanceIds: ids.join(',') }),
+          ...(resourceGroup === undefined ? {} : { resourceGroupId: resourceGroup }),
           tag: Object.entries(tags)
             .slice(0, MAX_TAGS)
             .map(([key, value]) => new kvstore.DescribeInstancesRequestTag({ key, value })),
@@ -175,7 +219,7 @@ export function createTairSource(options: TairOptions): Source {
     // An id that does not exist is left out by the service, or makes it refuse the whole list.
     const rows = await unlessRefused(listAll(list, signal), ids);
     if (rows !== undefined) return rows;
-    return ids === undefined || ids.length === 1 ? [] : oneByOne(region, tags, ids, signal);
+    return ids === undefined || ids.length === 1 ? [] : oneByOne(query, ids, signal);
   }
 
   /** All rows of a list; reads it again when rows came or went between two pages, for one may have slipped through. */
@@ -227,13 +271,12 @@ export function createTairSource(options: TairOptions): Source {
   }
 
   async function oneByOne(
-    region: string,
-    tags: Readonly<Record<string, string>>,
+    query: InstanceQuery,
     ids: readonly string[],
     signal: AbortSignal,
   ): Promise<readonly Json[]> {
     const rows: Json[] = [];
-    for (const id of ids) rows.push(...(await listRows({ region, tags }, [id], signal)));
+    for (const id of ids) rows.push(...(await listRows(query, [id], signal)));
     return rows;
   }
 
@@ -436,6 +479,17 @@ export function createTairSource(options: TairOptions): Source {
   return { listRegions, listInstances, getInstance, startBackup, listJobs, listBackups };
 }
 
+/** What a gateway says of a session that has ended or was revoked. */
+const SESSION_OVER = /^(InvalidSecurityToken|InvalidAccessKeyId)/i;
+
+function failureOf(call: Call, failure: CallFailure): TairFailure {
+  return new TairFailure(failure, attemptOf(call), call.action, call.region, call.instanceId);
+}
+
+function attemptOf({ action, region, instanceId }: Call): string {
+  return `${action} in ${region}${instanceId === undefined ? '' : ` for ${instanceId}`}`;
+}
+
 interface Page {
   readonly rows: readonly Json[];
   /** Rows on all pages; undefined where the service does not count. */
@@ -501,11 +555,26 @@ function padded({ from, to }: TimeSpan): { readonly startTime: string; readonly 
   };
 }
 
-/** The service filters by the tags that one request takes; any more are checked here, on rows that show their tags. */
-function carriesTags(instance: Instance, row: Json, tags: Readonly<Record<string, string>>): boolean {
-  const wanted = Object.entries(tags);
+/**
+ * Is this row what was asked for? The service filters, but by no more tags than one request takes, and what it was
+ * asked for is checked on every row that shows it: a filter that is ignored must not widen a plan to a whole region.
+ */
+function answers(
+  { id, tags, resourceGroup }: Instance,
+  row: Json,
+  ids: readonly string[] | undefined,
+  query: InstanceQuery,
+): boolean {
+  if (ids !== undefined && !ids.includes(id)) return false;
+  if (
+    query.resourceGroup !== undefined &&
+    resourceGroup !== undefined &&
+    resourceGroup !== query.resourceGroup
+  )
+    return false;
+  const wanted = Object.entries(query.tags ?? {});
   if (row['Tags'] === undefined && wanted.length <= MAX_TAGS) return true;
-  return wanted.every(([key, value]) => instance.tags[key] === value);
+  return wanted.every(([key, value]) => tags[key] === value);
 }
 
 function chunked<T>(items: readonly T[], size: number): readonly (readonly T[])[] {

@@ -1,5 +1,6 @@
-/** From the targets of a plan to instances: each instance once, whatever matched nothing by name. */
-import type { Account, Target } from '../config.ts';
+/** From the targets of a plan to instances: each instance once, with the rule that took it or left it out. */
+import pLimit from 'p-limit';
+import type { Account, Exclusion, Plan, Target } from '../config.ts';
 import { BackupError, asBackupError } from '../errors.ts';
 import type { Instance, Source } from './source.ts';
 
@@ -7,63 +8,109 @@ export interface Selected {
   readonly instance: Instance;
   /** The role to assume in the account that owns it, when that is another one. */
   readonly account?: Account;
+  /** The target that took it, by its place in the plan: `targets[1]: cn-shanghai, tags backup=nightly`. */
+  readonly rule: string;
+}
+
+/** An instance that a target matches, that an exclusion leaves out, and that no other target takes. */
+export interface LeftOut {
+  readonly instance: Instance;
+  readonly account?: Account;
+  readonly rule: string;
+  /** The exclusion, by its place in the plan: `targets[1].exclude: name cache-*`, or `exclude: …` of the plan itself. */
+  readonly exclusion: string;
+}
+
+/** An instance that a target lists by id and that does not exist there. */
+export interface Missing {
+  /** As the target says it: a region, several with commas, or `*`. */
+  readonly region: string;
+  readonly id: string;
+  /** Why it is not taken, when it is not for want of the instance. */
+  readonly reason?: string;
 }
 
 export interface Selection {
   /** In the order of region and id. Those with `noBackup` are among them: they are to be reported as skipped. */
   readonly selected: readonly Selected[];
-  /** Instances that a target lists by id and that do not exist. */
-  readonly missing: readonly { readonly region: string; readonly id: string }[];
-  /** Targets that matched no instance, as a person would describe them. */
+  /** In the order of region and id. */
+  readonly leftOut: readonly LeftOut[];
+  readonly missing: readonly Missing[];
+  /** Targets that took no instance and are not optional, as a person would describe them, with the reason. */
   readonly unmatched: readonly string[];
-  /** Targets whose instances could not be listed. What the others selected is complete. */
+  /** Targets, or regions of them, whose instances could not be listed. What the others selected is complete. */
   readonly problems: readonly BackupError[];
 }
 
 /** The source through which the instances of an account are reached; without one, the function's own account. */
 export type SourceFor = (account: Account | undefined) => Source;
 
+/** The part of a plan that selects. */
+export type Selecting = Pick<Plan, 'targets' | 'exclude'>;
+
+/** Lists read at the same time. The quota of the API is shared by all of an account's tools and is not published. */
+const LISTS_AT_ONCE = 6;
+
 /**
- * Lists what the targets of a plan name: instances by id, by tags, by a pattern over their names, or all of a region.
- * An instance that two targets match is taken by the first. A target that cannot be listed does not stop the others.
+ * Lists what the targets of a plan name: instances by id, by what they have in common, or all of their regions. An
+ * instance that two targets match is taken by the first that does not leave it out. A target that cannot be listed, or
+ * one region of it, does not stop the others.
  * @throws only when the signal aborts
  */
 export async function selectInstances(
-  targets: readonly Target[],
+  { targets, exclude = [] }: Selecting,
   sourceFor: SourceFor,
   signal: AbortSignal,
 ): Promise<Selection> {
   const selected = new Map<string, Selected>();
-  const missing = new Map<string, { readonly region: string; readonly id: string }>();
+  const leftOut = new Map<string, LeftOut>();
+  const missing = new Map<string, Missing>();
   const unmatched: string[] = [];
   const problems: BackupError[] = [];
 
-  for (const target of targets) {
-    let matches: readonly Instance[];
-    try {
-      matches = await listTarget(target, sourceFor(target.account), signal);
-    } catch (error) {
-      signal.throwIfAborted();
-      problems.push(unlisted(target, error));
-      continue;
-    }
-    if (matches.length === 0) unmatched.push(describeTarget(target));
+  const limit = pLimit(LISTS_AT_ONCE);
+  const listed = await Promise.all(
+    targets.map(async (target) => listTarget(target, sourceFor, limit, signal)),
+  );
+  signal.throwIfAborted();
+
+  for (const [index, target] of targets.entries()) {
+    const { found, failures } = listed[index] ?? { found: [], failures: [] };
+    const rule = `targets[${index}]: ${describeTarget(target)}`;
+    const account = target.account === undefined ? {} : { account: target.account };
+    const exclusions = [
+      ...(target.exclude ?? []).map((one) => ({ where: `targets[${index}].exclude`, ...one })),
+      ...exclude.map((one) => ({ where: 'exclude', ...one })),
+    ];
+    const matches = found.filter((instance) => isLike(instance, target));
+    const left: LeftOut[] = [];
     for (const instance of matches) {
-      const place = `${instance.region}/${instance.id}`;
-      if (!selected.has(place))
-        selected.set(place, {
-          instance,
-          ...(target.account === undefined ? {} : { account: target.account }),
-        });
+      const exclusion = exclusionOf(instance, exclusions);
+      if (exclusion !== undefined) left.push({ instance, ...account, rule, exclusion });
+      else if (!selected.has(placeOf(instance)))
+        selected.set(placeOf(instance), { instance, ...account, rule });
     }
-    const found = new Set(matches.map((instance) => instance.id));
-    for (const id of target.instances ?? [])
-      if (!found.has(id)) missing.set(`${target.region}/${id}`, { region: target.region, id });
+    for (const one of left) if (!leftOut.has(placeOf(one.instance))) leftOut.set(placeOf(one.instance), one);
+    problems.push(...toProblems(target, failures));
+    // What could not be listed may hold what seems to be missing: nothing is said about it but that.
+    if (failures.length > 0 || target.optional === true) continue;
+    const region = target.region === '*' ? '*' : target.region.join(',');
+    const absent = (target.instances ?? []).filter((id) => !matches.some((instance) => instance.id === id));
+    for (const id of absent) missing.set(`${region}/${id}`, { region, id });
+    if (matches.length === left.length && absent.length === 0) unmatched.push(`${rule}${whyNone(left)}`);
   }
 
+  const isTaken = ({ region, id }: Missing): boolean =>
+    [...selected.values()].some(
+      ({ instance }) => instance.id === id && (region === '*' || region.split(',').includes(instance.region)),
+    );
   return {
     selected: [...selected.entries()].sort(byPlace).map(([, entry]) => entry),
-    missing: [...missing.entries()].filter(([place]) => !selected.has(place)).map(([, entry]) => entry),
+    leftOut: [...leftOut.entries()]
+      .filter(([place]) => !selected.has(place))
+      .sort(byPlace)
+      .map(([, entry]) => entry),
+    missing: [...missing.values()].filter((one) => !isTaken(one)),
     unmatched,
     problems,
   };
@@ -71,17 +118,13 @@ export async function selectInstances(
 
 /** `cn-hangzhou, tags backup=nightly`, for messages. */
 export function describeTarget(target: Target): string {
-  const parts = [target.region];
-  if (target.instances !== undefined) parts.push(`instances ${target.instances.join(' ')}`);
-  if (target.tags !== undefined)
-    parts.push(
-      `tags ${Object.entries(target.tags)
-        .map(([key, value]) => `${key}=${value}`)
-        .join(' ')}`,
-    );
-  if (target.name !== undefined) parts.push(`name ${target.name}`);
-  if (target.account !== undefined) parts.push(`through ${target.account.roleArn}`);
-  return parts.join(', ');
+  const { region, instances, account } = target;
+  return [
+    region === '*' ? 'all regions' : region.join(' '),
+    ...(instances === undefined ? [] : [`instances ${instances.join(' ')}`]),
+    ...describeTraits(target),
+    ...(account === undefined ? [] : [`through ${account.roleArn}`]),
+  ].join(', ');
 }
 
 /** Does a name match a pattern in which `*` stands for any characters and `?` for one? Case matters. */
@@ -93,23 +136,155 @@ export function matchesPattern(name: string, pattern: string): boolean {
   return new RegExp(`^${expression}$`, 'u').test(name);
 }
 
-async function listTarget(target: Target, source: Source, signal: AbortSignal): Promise<readonly Instance[]> {
-  const { region, instances: ids, tags, name } = target;
-  const query = { region, ...(ids === undefined ? {} : { ids }), ...(tags === undefined ? {} : { tags }) };
-  const matches: Instance[] = [];
-  for await (const instance of source.listInstances(query, signal))
-    if (name === undefined || matchesPattern(instance.name, name)) matches.push(instance);
-  return matches;
+interface Listed {
+  readonly found: readonly Instance[];
+  readonly failures: readonly Failure[];
 }
 
-function unlisted(target: Target, thrown: unknown): BackupError {
-  const error = asBackupError(thrown);
-  return new BackupError(error.code, `list the instances of ${describeTarget(target)}`, {
-    retryable: error.retryable,
-    details: error.details,
-    ...(error.hint === undefined ? {} : { hint: error.hint }),
-    cause: error,
+interface Failure {
+  /** Undefined when not even the regions could be listed. */
+  readonly region?: string;
+  readonly error: BackupError;
+}
+
+type Limit = ReturnType<typeof pLimit>;
+
+async function listTarget(
+  target: Target,
+  sourceFor: SourceFor,
+  limit: Limit,
+  signal: AbortSignal,
+): Promise<Listed> {
+  let source: Source;
+  let regions: readonly string[];
+  try {
+    source = sourceFor(target.account);
+    regions = target.region === '*' ? await limit(async () => source.listRegions(signal)) : target.region;
+  } catch (error) {
+    return { found: [], failures: [{ error: asBackupError(error) }] };
+  }
+  const found: Instance[] = [];
+  const failures: Failure[] = [];
+  const listRegion = async (region: string): Promise<void> => {
+    try {
+      signal.throwIfAborted();
+      for await (const instance of source.listInstances(toQuery(region, target), signal))
+        found.push(instance);
+    } catch (error) {
+      failures.push({ region, error: asBackupError(error) });
+    }
+  };
+  await Promise.all(regions.map(async (region) => limit(async () => listRegion(region))));
+  return { found: found.sort((a, b) => (placeOf(a) < placeOf(b) ? -1 : 1)), failures };
+}
+
+/**
+ * What the API can filter by. Versions are compared here: it takes only one, and only those that were there when its
+ * page was written. Names as well: its search finds pieces of names and of ids.
+ */
+function toQuery(
+  region: string,
+  { instances, tags, resourceGroup }: Target,
+): Parameters<Source['listInstances']>[0] {
+  return {
+    region,
+    ...(instances === undefined ? {} : { ids: instances }),
+    ...(tags === undefined ? {} : { tags }),
+    ...(resourceGroup === undefined ? {} : { resourceGroup }),
+  };
+}
+
+function isLike(instance: Instance, { name, engineVersions }: Target): boolean {
+  return (
+    (name === undefined || hasName(instance, name)) &&
+    (engineVersions === undefined || hasVersion(instance, engineVersions))
+  );
+}
+
+function hasName({ name }: Instance, patterns: readonly string[]): boolean {
+  return patterns.some((pattern) => matchesPattern(name, pattern));
+}
+
+/** All of them, as a target means it: an exclusion that says more leaves out less. */
+function hasTags(instance: Instance, tags: Readonly<Record<string, string>>): boolean {
+  return Object.entries(tags).every(([key, value]) => instance.tags[key] === value);
+}
+
+/** `7` is all of 7, `7.0` is 7.0 and what is below it. */
+function hasVersion({ engineVersion }: Instance, versions: readonly string[]): boolean {
+  return versions.some((version) => engineVersion === version || engineVersion.startsWith(`${version}.`));
+}
+
+/** The first exclusion that leaves the instance out, and by what; undefined when none does. */
+function exclusionOf(
+  instance: Instance,
+  exclusions: readonly (Exclusion & { readonly where: string })[],
+): string | undefined {
+  for (const { where, instances, tags, name, resourceGroup, engineVersions } of exclusions) {
+    const met = [
+      instances?.includes(instance.id) === true ? [`instances ${instance.id}`] : [],
+      tags !== undefined && hasTags(instance, tags) ? describeTraits({ tags }) : [],
+      name !== undefined && hasName(instance, name) ? describeTraits({ name }) : [],
+      resourceGroup !== undefined && instance.resourceGroup === resourceGroup
+        ? describeTraits({ resourceGroup })
+        : [],
+      engineVersions !== undefined && hasVersion(instance, engineVersions)
+        ? describeTraits({ engineVersions })
+        : [],
+    ].flat();
+    if (met.length > 0) return `${where}: ${met.join(', ')}`;
+  }
+  return undefined;
+}
+
+function describeTraits({ tags, name, resourceGroup, engineVersions }: Exclusion): readonly string[] {
+  return [
+    ...(tags === undefined
+      ? []
+      : [
+          `tags ${Object.entries(tags)
+            .map(([key, value]) => `${key}=${value}`)
+            .join(' ')}`,
+        ]),
+    ...(name === undefined ? [] : [`name ${name.join(' ')}`]),
+    ...(resourceGroup === undefined ? [] : [`resource group ${resourceGroup}`]),
+    ...(engineVersions === undefined ? [] : [`version ${engineVersions.join(' ')}`]),
+  ];
+}
+
+/** ` (all 3 that match are left out: 2 by exclude: name cache-*, 1 by …)`; nothing when nothing matched at all. */
+function whyNone(left: readonly LeftOut[]): string {
+  if (left.length === 0) return '';
+  const counts = new Map<string, number>();
+  for (const { exclusion } of left) counts.set(exclusion, (counts.get(exclusion) ?? 0) + 1);
+  const by = [...counts].map(([exclusion, count]) => `${count} by ${exclusion}`);
+  return ` (all ${left.length} that match are left out: ${by.join(', ')})`;
+}
+
+/** One problem for all regions that failed alike, so that a role without rights is not reported thirty times. */
+function toProblems(target: Target, failures: readonly Failure[]): readonly BackupError[] {
+  const alike = new Map<string, Failure[]>();
+  for (const failure of failures) {
+    const { code, retryable } = failure.error;
+    alike.set(`${code} ${retryable}`, [...(alike.get(`${code} ${retryable}`) ?? []), failure]);
+  }
+  return [...alike.values()].flatMap((group) => {
+    const [first] = group;
+    if (first === undefined) return [];
+    const regions = group.flatMap(({ region }) => region ?? []).sort();
+    const what = describeTarget(regions.length === 0 ? target : { ...target, region: regions });
+    const { code, retryable, details, hint } = first.error;
+    return new BackupError(code, `list the instances of ${what}`, {
+      retryable,
+      details,
+      ...(hint === undefined ? {} : { hint }),
+      cause: first.error,
+    });
   });
+}
+
+function placeOf({ region, id }: Instance): string {
+  return `${region}/${id}`;
 }
 
 function byPlace([a]: readonly [string, unknown], [b]: readonly [string, unknown]): number {

@@ -19,6 +19,8 @@ export interface Instance {
   /** As the service writes it (`Normal`, `Changing`, …). */
   readonly status: string;
   readonly tags: Readonly<Record<string, string>>;
+  /** The service's own grouping of what an account owns; absent where there is none, or it is not told. */
+  readonly resourceGroup?: string;
   /** Why it can never be backed up by downloading files, when that is so; one clause, lower case. */
   readonly noBackup?: string;
 }
@@ -29,6 +31,8 @@ export interface InstanceQuery {
   readonly ids?: readonly string[];
   /** Only those that carry all of these. */
   readonly tags?: Readonly<Record<string, string>>;
+  /** Only those of this resource group, by its id. */
+  readonly resourceGroup?: string;
 }
 
 /** What became of a request to start a backup. It is never sent twice by an implementation. */
@@ -89,7 +93,7 @@ export interface TimeSpan {
 }
 
 export interface Source {
-  /** Regions in which there can be instances. */
+  /** Regions in which there can be instances, each once; at least one. */
   listRegions(signal: AbortSignal): Promise<readonly string[]>;
 
   /**

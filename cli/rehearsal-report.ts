@@ -1,0 +1,111 @@
+/** A dry run for people, on 80 columns: what is taken by which rule, what is not and why, what nothing covers. */
+import type { Coverage } from '../functions/orchestrator/rehearse.ts';
+import type { InstanceResult, Summary } from '../functions/orchestrator/summary.ts';
+import type { ErrorRecord } from '../functions/core/errors.ts';
+import { EXIT, type ExitCode } from './exit-codes.ts';
+import { table } from './terminal.ts';
+
+const COLUMNS = 80;
+const INDENT = '  ';
+
+/** Nothing to back up is an error; a plan that goes wrong in part, or an answer that is not all of it, is partial. */
+export function rehearsalExitCode({ status, counts, unlisted = [] }: Summary): ExitCode {
+  if (counts.selected === counts.skipped + counts.failed) return EXIT.error;
+  return status === 'succeeded' && unlisted.length === 0 ? EXIT.done : EXIT.partial;
+}
+
+/** What one plan would do, with what no plan covers where that was looked for. */
+export function showRehearsal(summary: Summary): string {
+  const { counts, instances, leftOut = [], problems = [] } = summary;
+  const taken = instances.filter(({ status }) => status === 'selected').length;
+  return [
+    `dry run of ${summary.plan}: ${taken} would be backed up, ${counts.skipped} skipped, ${leftOut.length} left out, ${counts.failed} not found; nothing was done`,
+    ...sections(instances.map((result) => ({ ...result, heading: headingOf(result) }))),
+    ...sections(leftOut.map((one) => ({ ...one, heading: `left out by ${one.reason}` }))),
+    ...problems.map(showProblem),
+    ...(summary.uncovered === undefined
+      ? []
+      : [showCoverage({ uncovered: summary.uncovered, unlisted: summary.unlisted ?? [] })]),
+  ].join('\n\n');
+}
+
+export function showCoverage({ uncovered, unlisted }: Coverage): string {
+  const headingOf = ({ account, reason }: Coverage['uncovered'][number]): string =>
+    [
+      'covered by no plan',
+      ...(account === undefined ? [] : [`seen through ${account}`]),
+      ...(reason === undefined ? [] : [reason]),
+    ].join(', ');
+  return [
+    uncovered.length > 0
+      ? `${uncovered.length} of the instances ${uncovered.length === 1 ? 'is' : 'are'} covered by no plan`
+      : unlisted.length === 0
+        ? 'every instance of these accounts is covered by a plan'
+        : 'every instance that could be listed is covered by a plan',
+    ...sections(uncovered.map((one) => ({ ...one, heading: headingOf(one) }))),
+    ...(unlisted.length === 0
+      ? []
+      : ['there may be more, for not everything could be listed', ...unlisted.map(showProblem)]),
+  ].join('\n\n');
+}
+
+function headingOf(result: InstanceResult): string {
+  if (result.status === 'selected') return result.rule;
+  if (result.status === 'skipped') return `skipped: ${result.reason}`;
+  return result.status === 'failed' ? `${result.error.code}: ${result.error.message}` : result.status;
+}
+
+interface Line {
+  readonly heading: string;
+  readonly region: string;
+  readonly instanceId: string;
+  readonly name?: string;
+}
+
+/** The instances below what they have in common, in the order in which that comes up. */
+function sections(lines: readonly Line[]): readonly string[] {
+  const byHeading = new Map<string, Line[]>();
+  for (const line of lines) byHeading.set(line.heading, [...(byHeading.get(line.heading) ?? []), line]);
+  return [...byHeading].map(([heading, members]) => {
+    const rows = members.map(({ instanceId, region, name = '' }) => [
+      instanceId,
+      region === '*' ? 'any' : region,
+      name === instanceId ? '' : name,
+    ]);
+    const body = table(['INSTANCE', 'REGION', 'NAME'], rows).split('\n');
+    return [...wrapped(heading), ...body.map((row) => cut(INDENT + row))].join('\n');
+  });
+}
+
+function showProblem({ code, message, hint }: ErrorRecord): string {
+  return [
+    ...wrapped(`${code}: ${message}`),
+    ...(hint === undefined ? [] : wrapped(hint).map((line) => INDENT + line)),
+  ].join('\n');
+}
+
+/** Broken between words; what has none, such as the name of a role, stands out. */
+function wrapped(text: string): readonly string[] {
+  const lines: string[] = [];
+  for (const word of text.split(' ')) {
+    const line = lines.at(-1);
+    const indent = lines.length === 0 ? '' : INDENT;
+    if (line !== undefined && `${line} ${word}`.length <= COLUMNS - INDENT.length)
+      lines[lines.length - 1] = `${line} ${word}`;
+    else lines.push(indent + word);
+  }
+  return lines;
+}
+
+/** Takes two columns of a terminal: Chinese, Japanese, Korean. */
+const WIDE = /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]/u;
+
+/** Only names are ever cut: ids and regions come before them, and fit. */
+function cut(line: string): string {
+  const widthOf = (text: string): number =>
+    [...text].reduce((width, character) => width + (WIDE.test(character) ? 2 : 1), 0);
+  if (widthOf(line) <= COLUMNS) return line;
+  const kept = [...line];
+  while (widthOf(kept.join('')) >= COLUMNS) kept.pop();
+  return `${kept.join('')}…`;
+}
