@@ -5,7 +5,7 @@
  */
 import { toInstant, type Clock } from '../core/clock.ts';
 import type { Account, Plan } from '../core/config.ts';
-import { BackupError, toErrorRecord, type ErrorRecord } from '../core/errors.ts';
+import { toErrorRecord, type ErrorRecord } from '../core/errors.ts';
 import { rememberLists } from '../core/source/remember-lists.ts';
 import { selectInstances, type Selection, type SourceFor } from '../core/source/select.ts';
 import { byPlace, nameOf, notFound, problemsOf, restrict, skipped } from './run-selection.ts';
@@ -156,9 +156,12 @@ async function findUncovered(
     }
   }
   // What another plan could not list may be what it covers.
-  for (const { plan, selection } of selections)
-    if (reported !== undefined && plan.name !== reported)
-      unlisted.push(...selection.problems.map((problem) => ofPlan(plan, problem)));
+  for (const { plan, selection } of selections) {
+    if (reported === undefined || plan.name === reported) continue;
+    for (const problem of selection.problems.map(toErrorRecord))
+      if (!unlisted.some(({ message }) => message === problem.message))
+        unlisted.push({ ...problem, message: `plan ${plan.name}: ${problem.message}` });
+  }
   return { uncovered: [...uncovered.values()].sort(byPlace), unlisted };
 }
 
@@ -168,11 +171,6 @@ function accountsOf(selections: readonly SelectedPlan[]): readonly (Account | un
     for (const { account } of plan.targets)
       if (account !== undefined) named.set(`${account.roleArn} ${account.externalId ?? ''}`, account);
   return [undefined, ...named.values()];
-}
-
-function ofPlan({ name }: Plan, problem: BackupError): ErrorRecord {
-  const record = toErrorRecord(problem);
-  return { ...record, message: `plan ${name}: ${record.message}` };
 }
 
 function keyOf({ region, id }: { readonly region: string; readonly id: string }): string {

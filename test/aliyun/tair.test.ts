@@ -1,10 +1,13 @@
 import { writeFile, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { CredentialsProvider } from '../../functions/core/aliyun/credentials.ts';
 import { createTairSource } from '../../functions/core/aliyun/tair.ts';
 import { toInstant } from '../../functions/core/clock.ts';
+import { BackupError } from '../../functions/core/errors.ts';
 import type { Source } from '../../functions/core/source/source.ts';
 import type { Effect, FaultScript } from '../../emulator/faults.ts';
+import type { Role, Session } from '../../emulator/identity.ts';
 import type { InstanceSpec } from '../../emulator/world.ts';
 import { CONTRACT_INSTANCES, testSource } from '../contracts/source.ts';
 import { startTair, type RunningTair } from '../emulator/tair/start-tair.ts';
@@ -208,6 +211,85 @@ describe('Tair', () => {
       expect(JSON.stringify(error)).not.toContain(running.accessKey.accessKeyId);
       expect(String(error)).not.toContain(running.accessKey.accessKeyId);
     });
+  });
+
+  describe('when its session is refused as ended', () => {
+    const sessions = (): { readonly role: Role; readonly issue: () => Session } => {
+      const { identity, accountId } = running.world;
+      const role = identity.addRole({ accountId, name: 'source', trusts: [], allow: ['kvstore:*'] });
+      return { role, issue: () => identity.issue(role, 'tairlift', 3600) };
+    };
+    const sourceWith = (credentials: CredentialsProvider): Source =>
+      createTairSource({ credentials, endpoint: running.world.endpoints.tair, clock: HURRIED });
+
+    it('asks for another one and sends once more, also CreateBackup', async () => {
+      const { issue } = sessions();
+      let session = issue();
+      const refused: (string | undefined)[] = [];
+      const renewing = sourceWith(async (old) => {
+        refused.push(old?.accessKeyId);
+        return old?.accessKeyId === session.accessKeyId ? (session = issue()) : session;
+      });
+      const instance = await one();
+      const ended = session.accessKeyId;
+      running.world.identity.expire(ended);
+
+      expect(await renewing.startBackup(instance, signal)).toMatchObject({ kind: 'started' });
+      expect(refused).toEqual([undefined, ended]);
+      expect(running.tair.backups('r-one')).toHaveLength(1);
+    });
+
+    it('says so when there is no other', async () => {
+      const { issue } = sessions();
+      const session = issue();
+      const only = sourceWith(async () => session);
+      running.world.identity.expire(session.accessKeyId);
+
+      await expect(only.getInstance(REGION, 'r-one', signal)).rejects.toMatchObject({
+        code: 'PERMISSION_DENIED',
+        hint: expect.stringContaining('whether their token has expired') as string,
+      });
+      expect(calls('DescribeInstances')).toBe(1);
+    });
+
+    it('has sent nothing when no session can be had, so that CreateBackup is tried again', async () => {
+      const { issue } = sessions();
+      const instance = await one();
+      let failures = 2;
+      const slow = sourceWith(async () => {
+        if (failures-- > 0) throw new BackupError('SERVICE_ERROR', 'assume role: 503', { retryable: true });
+        return issue();
+      });
+
+      expect(await slow.startBackup(instance, signal)).toMatchObject({ kind: 'started' });
+      expect(running.tair.backups('r-one')).toHaveLength(1);
+    });
+  });
+
+  it('takes no row that it has not asked for, when the service ignores a filter', async () => {
+    const rows = [
+      { InstanceId: 'r-one', ResourceGroupId: 'rg-shop', Tags: { Tag: [{ Key: 'a', Value: 'b' }] } },
+      { InstanceId: 'r-two', ResourceGroupId: 'rg-else', Tags: { Tag: [{ Key: 'a', Value: 'c' }] } },
+    ];
+    const body = JSON.stringify({ RequestId: '1', TotalCount: 2, Instances: { KVStoreInstance: rows } });
+    spoil('DescribeInstances', { kind: 'reply', status: 200, body }, { times: -1 });
+
+    for (const filter of [{ ids: ['r-one', 'r-gone'] }, { resourceGroup: 'rg-shop' }, { tags: { a: 'b' } }]) {
+      const found: string[] = [];
+      for await (const { id } of source.listInstances({ region: REGION, ...filter }, signal)) found.push(id);
+      expect({ filter, found }).toEqual({ filter, found: ['r-one'] });
+    }
+  });
+
+  it('never takes an empty list of regions for all of them', async () => {
+    spoil('DescribeRegions', {
+      kind: 'reply',
+      status: 200,
+      body: '{"RequestId":"1","RegionIds":{"KVStoreRegion":[]}}',
+    });
+
+    expect(await source.listRegions(signal)).toContain(REGION);
+    expect(calls('DescribeRegions')).toBe(2);
   });
 
   describe('when there is more than one page', () => {

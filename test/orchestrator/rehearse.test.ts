@@ -159,13 +159,13 @@ describe('a dry run', () => {
 
     const summary = await rehearsed({
       nightly: 'targets: [{ region: cn-hangzhou }]',
-      weekly: 'targets: [{ region: cn-beijing }]',
+      weekly: 'targets: [{ region: cn-beijing, name: prod-* }, { region: cn-beijing }]',
     });
 
     expect(summary).toMatchObject({ status: 'succeeded', uncovered: [] });
     expect(summary.unlisted?.map(({ message }) => message)).toEqual([
       'list the instances of cn-beijing: DescribeInstances: Forbidden.RAM',
-      'plan weekly: list the instances of cn-beijing: DescribeInstances: Forbidden.RAM',
+      'plan weekly: list the instances of cn-beijing, name prod-*: DescribeInstances: Forbidden.RAM',
     ]);
   });
 

@@ -140,15 +140,15 @@ export function assumeBySts(account: Account, endpoint: string | undefined): Ass
   return async (own) => retry(async () => attempt(own), STS_POLICY, signal);
 }
 
-/** By the code in the answer, which is all that the client keeps of it. */
+/** By the service's own words, as far as there are any in what the client throws. */
 function refusal({ roleArn, externalId }: Account, cause: unknown): BackupError {
   const text = describe(cause);
-  const code = /"Code"\s*:\s*"([\w.]+)"/.exec(text)?.[1] ?? '';
+  const { code, message, requestId } = answerIn(text);
   const say = (is: BackupError['code'], retryable: boolean, hint?: string): BackupError =>
-    new BackupError(is, `assume role ${roleArn}`, {
-      cause,
+    new BackupError(is, `assume role ${roleArn}${code === '' ? '' : `: ${code} ${message}`}`, {
       retryable,
-      details: { roleArn, ...(code === '' ? {} : { serviceCode: code }) },
+      details: { roleArn, ...(code === '' ? {} : { serviceCode: code, requestId }) },
+      ...(code === '' ? { cause } : {}),
       ...(hint === undefined ? {} : { hint }),
     });
   if (/^(NoPermission|AccessDenied|Forbidden|EntityNotExist)/.test(code)) {
@@ -175,6 +175,16 @@ function refusal({ roleArn, externalId }: Account, cause: unknown): BackupError 
     return say('CONFIG_INVALID', false, 'check roleArn and externalId in plans.yaml');
   if (/throttl/i.test(code)) return say('THROTTLED', true);
   return say('SERVICE_ERROR', true);
+}
+
+/** The client throws the answer as text behind words of its own. Empty texts when it is no answer of the service. */
+function answerIn(text: string): {
+  readonly code: string;
+  readonly message: string;
+  readonly requestId: string;
+} {
+  const field = (name: string): string => new RegExp(`"${name}"\\s*:\\s*"([^"]*)"`).exec(text)?.[1] ?? '';
+  return { code: field('Code'), message: field('Message'), requestId: field('RequestId') };
 }
 
 interface VendorCredentials {
