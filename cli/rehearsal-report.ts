@@ -16,10 +16,9 @@ export function rehearsalExitCode({ status, counts, unlisted = [] }: Summary): E
 
 /** What one plan would do, with what no plan covers where that was looked for. */
 export function showRehearsal(summary: Summary): string {
-  const { counts, instances, leftOut = [], problems = [] } = summary;
-  const taken = instances.filter(({ status }) => status === 'selected').length;
+  const { instances, leftOut = [], problems = [] } = summary;
   return [
-    `dry run of ${summary.plan}: ${taken} would be backed up, ${counts.skipped} skipped, ${leftOut.length} left out, ${counts.failed} not found; nothing was done`,
+    wrapped(`dry run of ${summary.plan}: ${countsOf(summary)}; nothing was done`).join('\n'),
     ...sections(instances.map((result) => ({ ...result, heading: headingOf(result) }))),
     ...sections(leftOut.map((one) => ({ ...one, heading: `left out by ${one.reason}` }))),
     ...problems.map(showProblem),
@@ -27,6 +26,18 @@ export function showRehearsal(summary: Summary): string {
       ? []
       : [showCoverage({ uncovered: summary.uncovered, unlisted: summary.unlisted ?? [] })]),
   ].join('\n\n');
+}
+
+function countsOf({ counts, leftOut = [] }: Summary): string {
+  const others = [
+    [counts.skipped, 'skipped'],
+    [leftOut.length, 'left out'],
+    [counts.failed, 'not found'],
+  ] as const;
+  return [
+    `${counts.selected - counts.skipped - counts.failed} would be backed up`,
+    ...others.flatMap(([count, what]) => (count === 0 ? [] : [`${count} ${what}`])),
+  ].join(', ');
 }
 
 export function showCoverage({ uncovered, unlisted }: Coverage): string {
@@ -38,7 +49,7 @@ export function showCoverage({ uncovered, unlisted }: Coverage): string {
     ].join(', ');
   return [
     uncovered.length > 0
-      ? `${uncovered.length} of the instances ${uncovered.length === 1 ? 'is' : 'are'} covered by no plan`
+      ? `${uncovered.length} ${uncovered.length === 1 ? 'instance is' : 'instances are'} covered by no plan`
       : unlisted.length === 0
         ? 'every instance of these accounts is covered by a plan'
         : 'every instance that could be listed is covered by a plan',
@@ -97,15 +108,18 @@ function wrapped(text: string): readonly string[] {
   return lines;
 }
 
-/** Takes two columns of a terminal: Chinese, Japanese, Korean. */
-const WIDE = /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]/u;
+/** Takes two columns of a terminal: Chinese, Japanese, Korean, and the little pictures. */
+const WIDE =
+  /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]|\p{Emoji_Presentation}/u;
 
 /** Only names are ever cut: ids and regions come before them, and fit. */
 function cut(line: string): string {
-  const widthOf = (text: string): number =>
-    [...text].reduce((width, character) => width + (WIDE.test(character) ? 2 : 1), 0);
-  if (widthOf(line) <= COLUMNS) return line;
-  const kept = [...line];
-  while (widthOf(kept.join('')) >= COLUMNS) kept.pop();
-  return `${kept.join('')}…`;
+  let kept = '';
+  let width = 0;
+  for (const { segment } of new Intl.Segmenter().segment(line)) {
+    width += WIDE.test(segment) ? 2 : 1;
+    if (width > COLUMNS) return `${kept}…`;
+    if (width < COLUMNS) kept += segment;
+  }
+  return line;
 }

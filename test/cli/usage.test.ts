@@ -4,17 +4,17 @@ import { runCli } from './run-cli.ts';
 describe('the command line', () => {
   it('explains itself and its exit codes with --help', async () => {
     const { code, stdout } = await runCli(['--help']);
-    for (const command of ['backup', 'list', 'inspect', 'verify', 'emulator'])
+    for (const command of ['plan', 'backup', 'list', 'inspect', 'verify', 'emulator'])
       expect(stdout).toContain(`  ${command} `);
     expect(stdout).toContain('130  interrupted');
     expect(code).toBe(0);
   });
 
-  it.each(['backup', 'list', 'inspect', 'verify', 'emulator'])(
+  it.each(['plan', 'backup', 'list', 'inspect', 'verify', 'emulator'])(
     'gives examples and exit codes in the help of %s',
     async (command) => {
       const { code, stdout } = await runCli([command, '--help']);
-      expect(stdout).toMatch(/tairlift (backup|list|inspect|verify)/);
+      expect(stdout).toMatch(/tairlift (plan|backup|list|inspect|verify)/);
       expect(stdout).toContain('Exit codes:');
       expect(code).toBe(0);
     },

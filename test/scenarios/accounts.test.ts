@@ -224,7 +224,9 @@ describe('two accounts, three regions, and the bucket in a fourth', () => {
 function lasting({ unlisted = [], ...summary }: Summary): unknown {
   return {
     ...summary,
-    ...{ runId: '', startedAt: '', finishedAt: '' },
+    runId: '',
+    startedAt: '',
+    finishedAt: '',
     unlisted: unlisted.map(({ details, ...record }) => ({ ...record, code: details?.['serviceCode'] })),
   };
 }
