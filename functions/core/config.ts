@@ -7,6 +7,7 @@ import { distance } from 'fastest-levenshtein';
 import { LineCounter, isSeq, parseDocument } from 'yaml';
 import * as z from 'zod';
 import { BackupError } from './errors.ts';
+import { parseWindow } from './window.ts';
 
 /** At most this many errors, or this share of the selected instances, before no new instance is started. */
 export type MaxErrors =
@@ -26,6 +27,14 @@ const maxErrors = z
       ? { kind: 'count', count: value }
       : { kind: 'share', share: Number(value.slice(0, -1)) / 100 },
   );
+
+const windowForm = 'two times of the day such as "01:00-05:00"; leave it out for the whole day';
+const window = z.string().transform((text, context) => {
+  const parsed = parseWindow(text);
+  if (parsed !== undefined) return parsed;
+  context.addIssue({ code: 'custom', message: windowForm });
+  return z.NEVER;
+});
 
 const BYTES = { kB: 1e3, MB: 1e6, GB: 1e9 } as const;
 
@@ -117,12 +126,18 @@ const planSchema = z.strictObject({
       adoptWithinHours: z.number().nonnegative().max(168).default(0),
       /** From the start of the run on this instance until its backup must be finished at the source. */
       timeoutMinutes: z.number().positive().max(1440).default(360),
+      /** Backups are started in this part of the day only, by the clocks of the plan's time zone. */
+      window: window.optional(),
     })
     .prefault({}),
   rate: z
     .strictObject({
       concurrency: z.number().int().positive().max(1000).default(10),
       maxErrors: maxErrors.default({ kind: 'share', share: 1 }),
+      /** Backups that are started in a minute, on average; as many as there is room for if left out. */
+      startsPerMinute: z.number().positive().max(6000).optional(),
+      /** What a run does while another run of the plan is at work: wait for it, or end at once and say so. */
+      overlap: z.enum(['wait', 'skip'], { error: '"wait" or "skip"' }).default('wait'),
       /** Bytes per second of all uploads of a run together. */
       bandwidth: bandwidth.optional(),
     })
@@ -318,7 +333,8 @@ export function notActedOn(plan: Plan): readonly string[] {
 
 /** How many errors a run of this many instances tolerates before it stops starting new ones. */
 export function toleratedErrors(limit: MaxErrors, selected: number): number {
-  return limit.kind === 'count' ? limit.count : Math.floor(limit.share * selected);
+  // 29% of 100 are 29, although 0.29 * 100 is a little less.
+  return limit.kind === 'count' ? limit.count : Math.floor(limit.share * selected + 1e-9);
 }
 
 function invalid(attempt: string, problems: readonly string[]): BackupError {
@@ -351,8 +367,11 @@ const KNOWN_KEYS = [
   ...Object.keys(accountSchema.shape),
   'adoptWithinHours',
   'timeoutMinutes',
+  'window',
   'concurrency',
   'maxErrors',
+  'startsPerMinute',
+  'overlap',
   'bandwidth',
   'bucket',
   'prefix',

@@ -56,8 +56,10 @@ export type ErrorCode =
   | 'INVOKE_FAILED'
   /** The platform's deadline is too near to finish; the work was stopped in order. */
   | 'DEADLINE_NEAR'
-  /** Not started, because the run's `maxErrors` was reached first. */
+  /** Not started: the run's `maxErrors` was reached first, its window has closed, or another run holds the plan's lock. */
   | 'NOT_STARTED'
+  /** Another run of the same plan was at work, and this one was skipped, waited in vain, or lost its place to it. */
+  | 'RUN_OVERLAPS'
   /** The run ended, and not every instance is stored. */
   | 'RUN_INCOMPLETE'
   /** A stored backup does not agree with its manifest. */

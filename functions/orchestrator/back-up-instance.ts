@@ -22,6 +22,7 @@ import {
   type ObtainedBackup,
   type ObtainOptions,
   type Records,
+  type Turn,
 } from '../core/source/obtain-backup.ts';
 import type { Selected } from '../core/source/select.ts';
 import type { Source } from '../core/source/source.ts';
@@ -50,6 +51,8 @@ export interface InstanceParts {
   readonly source: Source;
   readonly store: ObjectStore;
   readonly folder: RunFolder;
+  /** When it may start a backup. */
+  readonly turn: Turn;
   readonly invoker: Invoker;
   /** How long an uploader may take at most, from its invocation to its outcome, tries by the platform included. */
   readonly uploaderLimitMs: number;
@@ -121,7 +124,7 @@ const BACKUP_UNUSABLE = new Set<string>([
 
 async function obtain(
   job: InstanceJob,
-  { source, folder, clock, log }: InstanceParts,
+  { source, folder, turn, clock, log }: InstanceParts,
   records: Records,
   signal: AbortSignal,
 ): Promise<ObtainedBackup> {
@@ -130,7 +133,8 @@ async function obtain(
     adoptWithinMs: plan.backup.adoptWithinHours * 3600_000,
     timeoutMs: plan.backup.timeoutMinutes * 60_000,
   };
-  if (round === 1) return obtainBackup(selected.instance, options, { source, records, clock, log }, signal);
+  if (round === 1)
+    return obtainBackup(selected.instance, options, { source, records, turn, clock, log }, signal);
 
   // What this run has backed up before is as good as a new backup, unless that is what was wrong with it.
   const earlier = await earlierBackups(job, folder, signal);
@@ -141,7 +145,7 @@ async function obtain(
     adoptWithinMs: Math.max(options.adoptWithinMs, sinceStartMs),
     refusedIds: refused ? earlier.flatMap((backup) => backup.ids) : [],
   };
-  const backup = await obtainBackup(selected.instance, again, { source, records, clock, log }, signal);
+  const backup = await obtainBackup(selected.instance, again, { source, records, turn, clock, log }, signal);
   const own = earlier.find((one) => one.ids.some((id) => backup.ids.includes(id)));
   return own === undefined ? backup : { ...backup, adopted: own.adopted };
 }

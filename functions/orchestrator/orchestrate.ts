@@ -2,22 +2,29 @@
  * One run of a plan: select, back up each instance, report. All state is in the bucket, so any invocation can go on
  * where another one stopped: handed over before a deadline, killed, or delivered twice.
  */
-import pLimit from 'p-limit';
+import { setMaxListeners } from 'node:events';
 import { toInstant, type Clock } from '../core/clock.ts';
 import { toleratedErrors, type Plan } from '../core/config.ts';
 import { BackupError, fromErrorRecord, toErrorRecord, type ErrorRecord } from '../core/errors.ts';
 import { toTaskId, type Invoker } from '../core/invoker.ts';
 import type { Log } from '../core/log.ts';
-import { dateIn, parseRunId } from '../core/repository/keys.ts';
+import { dateIn, parseRunId, runMarkKey } from '../core/repository/keys.ts';
 import type { ObjectStore } from '../core/repository/object-store.ts';
 import { selectInstances, type Selected, type Selection, type SourceFor } from '../core/source/select.ts';
+import { shareLookups } from '../core/source/share-lookups.ts';
+import type { Source } from '../core/source/source.ts';
 import { throwIfStopped } from '../core/transfer/retry.ts';
+import { windowAt } from '../core/window.ts';
 import { backUpInstance } from './back-up-instance.ts';
+import { createLifeSigns } from './life-signs.ts';
 import type { RunRequest } from './parse-event.ts';
+import { openPlanLock, type Lock, type PlanLock } from './plan-lock.ts';
 import { rehearse } from './rehearse.ts';
-import { openRunFolder, type RunFolder } from './run-folder.ts';
+import { inRound, openRunFolder, roundOf, summaryName, type RunFolder } from './run-folder.ts';
 import { byPlace, nameOf, notFound, problemsOf, restrict, skipped, type Place } from './run-selection.ts';
+import { createSlots } from './slots.ts';
 import { summarize, type Continued, type InstanceResult, type Summary } from './summary.ts';
+import { createTurns, lockedOut, notStarted, tooMany } from './turns.ts';
 
 /** One execution, as far as this invocation is concerned. */
 export interface Run extends Omit<RunRequest, 'plan'> {
@@ -73,6 +80,8 @@ export async function orchestrate(
   const ending = new AbortController();
   const finished = new AbortController();
   const stop = AbortSignal.any([signal, ending.signal]);
+  // Hundreds of instances wait at once, each for the same end: no leak.
+  setMaxListeners(0, stop);
   const alarm = setAlarm(run, parts.clock, ending, finished.signal);
   try {
     return await runRound(run, parts, stop, signal);
@@ -96,25 +105,88 @@ async function runRound(
     log.info('the run has finished before', { runId: run.runId });
     return opened.summary;
   }
+  await leaveMark(run, store, stop);
 
-  const work: Work = { run: asked, parts, folder, ...opened, startedAtMs: startOf(run) };
+  const signs = createLifeSigns(store, run.plan.destination.prefix, run.runId, clock, log);
+  const ended = new AbortController();
+  const signing = signs.keepLeaving(AbortSignal.any([stop, ended.signal]));
+  try {
+    const { prefix } = run.plan.destination;
+    const lock = openPlanLock({ store, prefix, plan: run.plan.name, runId: run.runId, signs, clock, log });
+    const work: Work = { run: asked, parts, folder, ...opened, startedAtMs: startOf(run), lock };
+    return await runLocked(work, stop, signal);
+  } finally {
+    ended.abort();
+    await signing;
+  }
+}
+
+/** Waits for its turn among the runs of the plan, works, and reports. */
+async function runLocked(work: Work, stop: AbortSignal, signal: AbortSignal): Promise<Summary | Continued> {
+  const { log } = work.parts;
   let selection: Selection | undefined;
   let results: readonly InstanceResult[] = [];
+  let other: Lock | undefined;
   try {
-    selection = await selectOnce(work, stop);
-    results = await backUpAll(work, selection, stop);
+    other = await awaitLock(work, stop);
+    if (other === undefined || hasBegun(work)) {
+      selection = await selectOnce(work, stop);
+      results = await backUpAll(work, selection, stop);
+      other = await work.lock.lost(stop);
+    } else selection = NOTHING_WANTED;
   } catch (error) {
     if (!stop.aborted) throw error;
   }
   if (stop.aborted) {
     throwIfStopped(signal); // asked to stop from outside: the next call resumes
-    const next = opened.handOvers + 1;
+    const next = work.handOvers + 1;
     if (next <= MAX_HAND_OVERS) return handOver(work, next, signal);
-    log.error('the run was handed over too often', { handOvers: opened.handOvers });
+    log.error('the run was handed over too often', { handOvers: work.handOvers });
   }
   // Only a run that could not even list its instances in all of its invocations has no selection here.
-  return finish(work, selection ?? NOTHING_LISTED, results, signal);
+  const known = selection ?? NOTHING_LISTED;
+  const overlap = other === undefined ? [] : [overlaps(work.run, other)];
+  return finish(work, { ...known, problems: [...known.problems, ...overlap] }, results, signal);
 }
+
+/**
+ * The lock of the plan, or the one of the run that has it. Waiting is bounded by the plan's patience with a backup, from
+ * the first time on that a round of the run had to wait, whoever goes on with it.
+ */
+async function awaitLock(
+  { run, parts, folder, round, lock }: Work,
+  stop: AbortSignal,
+): Promise<Lock | undefined> {
+  const held = await lock.take(stop);
+  if (held === undefined) return undefined;
+  const { rate, backup } = run.plan;
+  if (rate.overlap === 'skip') {
+    parts.log.warn('another run of the plan is at work: this one is skipped', { other: held.runId });
+    return held;
+  }
+  const mine = { at: toInstant(parts.clock.now()), for: held.runId };
+  const since = (await folder.own.write(inRound(round, 'waits'), mine, stop)) as typeof mine;
+  return lock.await(Date.parse(since.at) + backup.timeoutMinutes * 60_000, stop);
+}
+
+/** What has been begun is looked after, whoever has the lock now. */
+function hasBegun({ present, round }: Work): boolean {
+  const begun = `/${inRound(round, 'begun')}.json`;
+  return [...present].some((key) => key.startsWith('instances/') && key.endsWith(begun));
+}
+
+function overlaps({ runId, plan }: Run, { runId: other }: Lock): BackupError {
+  return new BackupError(
+    'RUN_OVERLAPS',
+    `run ${runId}: run ${other || '(unknown)'} of plan ${plan.name} was at work`,
+    {
+      details: { runId, other },
+      hint: `see \`tairlift status ${other}\`; a run that is dead makes way a quarter of an hour after its last sign of life`,
+    },
+  );
+}
+
+const NOTHING_WANTED: Selection = { selected: [], leftOut: [], missing: [], unmatched: [], problems: [] };
 
 const NOTHING_LISTED: Selection = {
   selected: [],
@@ -131,6 +203,8 @@ const NOTHING_LISTED: Selection = {
 interface Round {
   readonly kind: 'open';
   readonly round: number;
+  /** When the round began: at the run's start, or when its failed instances were asked to be tried again. */
+  readonly openedAtMs: number;
   /** Keys of the run's folder when this invocation began. */
   readonly present: ReadonlySet<string>;
   readonly handOvers: number;
@@ -143,9 +217,9 @@ interface Work extends Omit<Round, 'kind'> {
   readonly parts: OrchestratorParts;
   readonly folder: RunFolder;
   readonly startedAtMs: number;
+  readonly lock: PlanLock;
 }
 
-/** Round 1 ends in `summary.json`, a later one begins with `retry-<n>.json` and ends in `summary-<n>.json`. */
 async function openRound(
   run: Run,
   folder: RunFolder,
@@ -153,9 +227,8 @@ async function openRound(
   signal: AbortSignal,
 ): Promise<Round | { readonly kind: 'finished'; readonly summary: Summary }> {
   const present = await folder.list(signal);
-  const retries = [...present].filter((key) => /^retry-\d+\.json$/.test(key)).length;
   const handOvers = [...present].filter((key) => /^handover-\d+\.json$/.test(key)).length;
-  const round = retries + 1;
+  const round = roundOf(present);
   const readSummary = async (of: number): Promise<Summary | undefined> =>
     (await folder.own.read(summaryName(of), signal)) as Summary | undefined; // written by `finish`
   const summary = present.has(`${summaryName(round)}.json`) ? await readSummary(round) : undefined;
@@ -166,7 +239,16 @@ async function openRound(
         `retry the failed instances of run ${run.runId}: there is no such run`,
       );
     const before = round === 1 ? undefined : await readSummary(round - 1);
-    return { kind: 'open', round, present, handOvers, ...(before === undefined ? {} : { before }) };
+    const opened = round === 1 ? undefined : ((await folder.own.read(`retry-${round}`, signal)) as Opened);
+    const openedAtMs = opened === undefined ? startOf(run) : Date.parse(opened.at);
+    return {
+      kind: 'open',
+      round,
+      openedAtMs,
+      present,
+      handOvers,
+      ...(before === undefined ? {} : { before }),
+    };
   }
   if (!run.retryFailed || summary.status === 'succeeded') return { kind: 'finished', summary };
   // Trying again ends in an error too when it does not succeed: that event, delivered again, must not try once more.
@@ -176,8 +258,9 @@ async function openRound(
     at: toInstant(clock.now()),
     ...(run.requestId === undefined ? {} : { by: run.requestId }),
   };
-  await folder.own.write(`retry-${round + 1}`, opening, signal);
-  return { kind: 'open', round: round + 1, present, handOvers, before: summary };
+  const first = (await folder.own.write(`retry-${round + 1}`, opening, signal)) as Opened;
+  const openedAtMs = Date.parse(first.at);
+  return { kind: 'open', round: round + 1, openedAtMs, present, handOvers, before: summary };
 }
 
 interface Opened {
@@ -216,8 +299,10 @@ function namedIn({ instances }: Asked): string {
   return instances === undefined ? 'the whole plan' : instances.join(', ');
 }
 
-function summaryName(round: number): string {
-  return round === 1 ? 'summary' : `summary-${round}`;
+/** Makes the run findable without a listing of all that is in the bucket. Always the same bytes, so once is enough. */
+async function leaveMark({ plan, runId }: Run, store: ObjectStore, signal: AbortSignal): Promise<void> {
+  const key = runMarkKey(plan.destination.prefix, plan.name, runId);
+  await store.create(key, Buffer.from(`${JSON.stringify({ runId })}\n`), 'application/json', signal);
 }
 
 /**
@@ -226,7 +311,7 @@ function summaryName(round: number): string {
  */
 async function selectOnce(work: Work, signal: AbortSignal): Promise<Selection> {
   const { run, parts, folder, round } = work;
-  const name = round === 1 ? 'selection' : `retry-${round}-selection`;
+  const name = inRound(round, 'selection');
   const recorded = await folder.own.read(name, signal);
   if (recorded !== undefined) return fromRecord(recorded as SelectionRecord); // written below
 
@@ -260,21 +345,38 @@ async function backUpAll(
   const { run, parts, folder, round, present, before } = work;
   const todo = selection.selected.filter((selected) => isToBeDone(selected, before));
   const tolerated = toleratedErrors(run.plan.rate.maxErrors, todo.length);
-  const { concurrency, bandwidth } = run.plan.rate;
-  const limit = pLimit(concurrency);
+  const { concurrency, bandwidth, startsPerMinute } = run.plan.rate;
+  const slots = createSlots(concurrency);
   // Each upload has its share for itself: they run in processes that know nothing of each other.
   const share =
     bandwidth === undefined ? undefined : bandwidth / Math.max(1, Math.min(concurrency, todo.length));
   let failures = 0;
+  const sourceOf = sharedSources(parts);
+  const { window } = run.plan.backup;
+  const turnOf = createTurns({
+    records: folder.own,
+    present,
+    ...(window === undefined ? {} : { window: windowAt(window, run.plan.timeZone, work.openedAtMs) }),
+    ...(startsPerMinute === undefined ? {} : { startsPerMinute }),
+    lock: work.lock,
+    slots,
+    tooManyFailures: () => (failures > tolerated ? failures : undefined),
+    clock: parts.clock,
+    random: Math.random,
+  });
 
   const has = ({ region, id }: Selected['instance'], name: string): boolean =>
-    present.has(folder.keyOf(region, id, round === 1 ? name : `retry-${round}-${name}`));
+    present.has(folder.keyOf(region, id, inRound(round, name)));
   const backUp = async (selected: Selected): Promise<InstanceResult | undefined> => {
     const { instance } = selected;
     const reason = skipped(instance);
     if (reason !== undefined) return reason;
     if (signal.aborted) return undefined;
-    if (failures > tolerated && !has(instance, 'begun')) return notStarted(instance, failures);
+    if (!has(instance, 'begun')) {
+      if (failures > tolerated) return asFailed(instance, notStarted(instance.id, tooMany(failures)));
+      const other = await work.lock.lost(signal);
+      if (other !== undefined) return asFailed(instance, notStarted(instance.id, lockedOut(other)));
+    }
     const lastError = errorOf(instance, before);
     const result = await backUpInstance(
       {
@@ -288,9 +390,10 @@ async function backUpAll(
         ...(lastError === undefined ? {} : { lastError }),
       },
       {
-        source: parts.sourceFor(selected.account),
+        source: sourceOf(selected.account),
         store: parts.store,
         folder,
+        turn: turnOf(instance.id),
         invoker: parts.invoker,
         uploaderLimitMs: parts.uploaderLimitMs,
         clock: parts.clock,
@@ -298,8 +401,17 @@ async function backUpAll(
       },
       signal,
     );
-    if (result.status === 'failed') failures++;
+    // What was not started is no error of its own.
+    if (result.status === 'failed' && result.error.code !== 'NOT_STARTED') failures++;
     return result;
+  };
+  const inSlot = async (selected: Selected): Promise<InstanceResult | undefined> => {
+    await slots.take();
+    try {
+      return await backUp(selected);
+    } finally {
+      slots.leave();
+    }
   };
 
   // What has ended comes first, for it counts against maxErrors; then what is under way, so that it is looked after.
@@ -307,9 +419,7 @@ async function backUpAll(
     has(instance, 'result') ? 0 : has(instance, 'begun') ? 1 : 2;
   const settled: PromiseSettledResult<InstanceResult | undefined>[] = [];
   const settle = async (group: readonly Selected[]): Promise<void> => {
-    settled.push(
-      ...(await Promise.allSettled(group.map(async (selected) => limit(async () => backUp(selected))))),
-    );
+    settled.push(...(await Promise.allSettled(group.map(inSlot))));
   };
   const ordered = [...todo].sort((a, b) => rank(a) - rank(b));
   await settle(ordered.filter((selected) => rank(selected) === 0));
@@ -319,6 +429,17 @@ async function backUpAll(
   return settled
     .map((outcome) => (outcome.status === 'fulfilled' ? outcome.value : undefined))
     .filter((result) => result !== undefined);
+}
+
+/** The source of an account, in which instances that are looked at together share requests. */
+function sharedSources({ sourceFor, clock }: OrchestratorParts): SourceFor {
+  const shared = new Map<Source, Source>();
+  return (account) => {
+    const source = sourceFor(account);
+    const known = shared.get(source) ?? shareLookups(source, clock);
+    shared.set(source, known);
+    return known;
+  };
 }
 
 /** In a later round: what failed before, and what could not even be listed then. */
@@ -395,14 +516,7 @@ function startOf({ runId }: Run): number {
   return parsed.startedAtMs;
 }
 
-function notStarted(place: Place, failures: number): InstanceResult {
-  const error = new BackupError(
-    'NOT_STARTED',
-    `back up ${place.id}: not started after ${failures} failures`,
-    {
-      hint: 'repair what failed, then invoke the run again with "retryFailed": true',
-    },
-  );
+function asFailed(place: Place, error: BackupError): InstanceResult {
   return { ...nameOf(place), status: 'failed', error: toErrorRecord(error) };
 }
 

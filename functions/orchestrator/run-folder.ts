@@ -31,6 +31,25 @@ export interface RunFolder {
   lastSeen(isWanted: (key: string) => boolean): number | undefined;
 }
 
+/** Round 1 ends in `summary.json`; a later one begins with `retry-<n>.json` and ends in `summary-<n>.json`. */
+export function roundOf(present: Iterable<string>): number {
+  return 1 + [...present].filter((key) => /^retry-\d+\.json$/.test(key)).length;
+}
+
+export function summaryName(round: number): string {
+  return round === 1 ? 'summary' : `summary-${round}`;
+}
+
+/** A record of the run itself, in a round of it. */
+export function inRound(round: number, name: string): string {
+  return round === 1 ? name : `retry-${round}-${name}`;
+}
+
+/** Is there nothing left to be done, as far as these keys of a run's folder tell? */
+export function isOver(present: ReadonlySet<string>): boolean {
+  return present.has(`${summaryName(roundOf(present))}.json`);
+}
+
 /** Between two listings. Faster after something was found or somebody began to wait: small backups take seconds. */
 const MIN_LISTING_MS = 1_000;
 const MAX_LISTING_MS = 10_000;
@@ -133,9 +152,7 @@ export function openRunFolder(
   return {
     own: createRecords(store, (name) => `${folder}${name}.json`),
     recordsOf: (region, instanceId, round = 1) =>
-      createRecords(store, (name) =>
-        stepKey(prefix, runId, region, instanceId, round === 1 ? name : `retry-${round}-${name}`),
-      ),
+      createRecords(store, (name) => stepKey(prefix, runId, region, instanceId, inRound(round, name))),
     list,
     read: async (key, signal) => createRecords(store, (name) => folder + name).read(key, signal),
     keyOf: (region, instanceId, name) =>

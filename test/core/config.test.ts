@@ -31,7 +31,7 @@ describe('plans.yaml', () => {
       name: 'nightly',
       targets: [{ region: ['cn-hangzhou'] }],
       backup: { adoptWithinHours: 0, timeoutMinutes: 360 },
-      rate: { concurrency: 10 },
+      rate: { concurrency: 10, overlap: 'wait' },
       destination: { region: 'cn-hangzhou', bucket: 'my-backups', prefix: '' },
       timeZone: 'UTC',
     });
@@ -61,6 +61,26 @@ plans:
     expect(plan.rate.maxErrors).toEqual({ kind: 'share', share: 0.1 });
     expect(notActedOn(plan)).toEqual(['retention', 'objective', 'notify']);
     expect(plan.notify).toEqual([{ dingtalk: 'https://example.test/hook' }]);
+  });
+
+  it('knows when backups may be started, and what becomes of a second run', () => {
+    const plan = planNamed(
+      plansOf(`${MINIMAL}    backup: { window: "22:30-05:00" }
+    rate: { startsPerMinute: 0.5, overlap: skip }
+`),
+      'nightly',
+    );
+    expect(plan.backup.window).toEqual({ from: 22 * 60 + 30, to: 5 * 60 });
+    expect(plan.rate).toMatchObject({ startsPerMinute: 0.5, overlap: 'skip' });
+  });
+
+  it.each([
+    ['backup: { window: "25:00-05:00" }', 'backup.window: two times of the day such as "01:00-05:00"'],
+    ['backup: { windows: "01:00-05:00" }', 'backup.windows: unknown key; did you mean "window"?'],
+    ['rate: { startsPerMinute: 0 }', 'rate.startsPerMinute'],
+    ['rate: { overlap: queue }', 'rate.overlap: "wait" or "skip"'],
+  ])('does not take %s', (text, message) => {
+    expect(problemOf(`${MINIMAL}    ${text}\n`)).toContain(message);
   });
 
   it('reports every problem at once, with line, path and suggestion', () => {

@@ -35,6 +35,29 @@ export function runFolder(prefix: string, runId: string): string {
   return `${prefix}.tairlift/runs/${runId}/`;
 }
 
+/** What is known of a plan beyond its single runs. */
+export function planFolder(prefix: string, plan: string): string {
+  return `${prefix}.tairlift/plans/${plan}/`;
+}
+
+/** Of the newest of these, the run that it names holds the plan's lock. Counted from 1. */
+export function lockKey(prefix: string, plan: string, number: number): string {
+  return `${lockPrefix(prefix, plan)}${number}.json`;
+}
+
+export function lockPrefix(prefix: string, plan: string): string {
+  return `${planFolder(prefix, plan)}lock-`;
+}
+
+/** Says that there is a run: one small object each, so that the runs of a plan are found without listing all they hold. */
+export function runMarkKey(prefix: string, plan: string, runId: string): string {
+  return `${runMarkPrefix(prefix, plan)}${runId}.json`;
+}
+
+export function runMarkPrefix(prefix: string, plan: string): string {
+  return `${planFolder(prefix, plan)}runs/`;
+}
+
 export function summaryKey(prefix: string, runId: string): string {
   return `${runFolder(prefix, runId)}summary.json`;
 }

@@ -6,6 +6,7 @@
  *
  * Records of one instance, each written once:
  * - `begun`: when work on it began; its time limit counts from there.
+ * - `admitted`: when it was its turn to start a backup, where it had to wait for that; then the limit counts from there.
  * - `backup-intended-<n>`: somebody is about to start a backup. Who creates this record may, nobody else.
  * - `backup-answer-<n>`: what came of it: a backup to wait for, or certainly none.
  * - `backup`: the finished backup.
@@ -48,9 +49,24 @@ export interface ObtainOptions {
   readonly refusedIds?: readonly string[];
 }
 
+/** When backups may be started: they are spread out, and confined to a window. Adopting one needs no turn. */
+export interface Turn {
+  /** Can there be anything to wait for? */
+  readonly mayWait: boolean;
+  /**
+   * Resolves when this instance may start a backup, for the `attempt`-th time; says whether it had to wait for that.
+   * @throws BackupError `NOT_STARTED` when that will never be; the signal's reason when it aborts
+   */
+  come(attempt: number, signal: AbortSignal): Promise<'at once' | 'waited'>;
+  /** Has it passed again? Asked right before a start. @throws BackupError `NOT_STARTED` when it has */
+  confirm(attempt: number, signal: AbortSignal): Promise<void>;
+}
+
 export interface ObtainParts {
   readonly source: Source;
   readonly records: Records;
+  /** Any time will do if left out. */
+  readonly turn?: Turn;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -79,9 +95,16 @@ const GRACE_MS = 10 * 60_000;
 /** A backup whose job is known is recognised by it, even if the clocks differ by more than expected. */
 const LOOK_BACK_MS = 3600_000;
 
-/** Between two looks: a quarter of the time waited so far, so that a long backup costs few calls. */
-const MIN_POLL_MS = 2_000;
+/**
+ * Between two looks at a backup: twice the time waited so far, so that it costs few calls however long it takes. The
+ * services count the calls of all instances of an account together, and refuse what is too much.
+ */
+const MIN_POLL_MS = 3_000;
 const MAX_POLL_MS = 2 * 60_000;
+const POLL_GROWTH = 2;
+
+/** A job that was seen at work is not asked for again before: that the backup is not listed yet says as much. */
+const JOBS_EVERY_MS = 5 * 60_000;
 
 /** After an answer that could not be had, beyond the patience of the request itself. */
 const ASK_AGAIN_MS = 30_000;
@@ -110,7 +133,11 @@ export async function obtainBackup(
 
   // A duplicate may be ahead of us: the record says when the first of us began.
   const begun = (await records.write('begun', { at: toInstant(clock.now()) }, signal)) as { at: string };
-  const deadlineMs = Date.parse(begun.at) + options.timeoutMs;
+  const admitted =
+    parts.turn?.mayWait === true
+      ? ((await records.read('admitted', signal)) as { at: string } | undefined)
+      : undefined;
+  const deadlineMs = Date.parse((admitted ?? begun).at) + options.timeoutMs;
   const life: Life = { ...parts, options, deadlineMs, instance: listed };
   life.instance = await asItIsNow(life, signal);
 
@@ -121,7 +148,8 @@ export async function obtainBackup(
 /** What all steps of one backup's life share. */
 interface Life extends ObtainParts {
   readonly options: ObtainOptions;
-  readonly deadlineMs: number;
+  /** Moves once, when its turn to start a backup comes. */
+  deadlineMs: number;
   /** As it was last seen: it may have been scaled since it was listed, and while it was waited for. */
   instance: Instance;
 }
@@ -203,7 +231,9 @@ async function settleAttempt(life: Life, number: number, signal: AbortSignal): P
   const intended = await records.read(`backup-intended-${number}`, signal);
   if (intended !== undefined) return followAttempt(life, number, intended as Intention, signal);
 
+  await untilAdmitted(life, number, signal);
   await untilReady(life, signal);
+  await life.turn?.confirm(number, signal);
   const mine: Intention = { at: toInstant(clock.now()), by: randomUUID() };
   const holder = (await records.write(`backup-intended-${number}`, mine, signal)) as Intention;
   if (holder.by !== mine.by) return followAttempt(life, number, holder, signal);
@@ -222,6 +252,16 @@ async function settleAttempt(life: Life, number: number, signal: AbortSignal): P
 interface Intention {
   readonly at: string;
   readonly by: string;
+}
+
+/** Waiting for its turn is not the instance's own time. Meanwhile it may have been scaled, or released. */
+async function untilAdmitted(life: Life, number: number, signal: AbortSignal): Promise<void> {
+  const { turn, records, clock, options } = life;
+  if (turn === undefined || (await turn.come(number, signal)) === 'at once') return;
+  const mine = { at: toInstant(clock.now()) };
+  const admitted = (await records.write('admitted', mine, signal)) as { at: string };
+  life.deadlineMs = Date.parse(admitted.at) + options.timeoutMs;
+  life.instance = await asItIsNow(life, signal);
 }
 
 /** The instance must exist and be at rest. Changing states (scaling, migrating, a switch-over) pass by themselves. */
@@ -356,11 +396,17 @@ async function awaitFinished(life: Life, awaited: Awaited, signal: AbortSignal):
   const isTimeToSay = rarely(clock, SAY_EVERY_MS);
   let idleSince: number | undefined;
   let lastTrouble: unknown;
+  let seenAtWorkMs = Date.parse(awaited.since) + CLOCK_SKEW_MS;
+  // Nothing is listed of a backup that was asked for a moment ago.
+  if (!awaited.adopted && waitingSince - seenAtWorkMs < MIN_POLL_MS)
+    await clock.sleep(Math.min(MIN_POLL_MS, untilDeadline(life)), signal);
   for (;;) {
-    const look = await tolerant(life, async () => lookFor(life, awaited, signal), signal);
+    const isJobDue = clock.now() - seenAtWorkMs >= JOBS_EVERY_MS;
+    const look = await tolerant(life, async () => lookFor(life, awaited, isJobDue, signal), signal);
     if (look.failed) lastTrouble = look.error;
     else if (look.value !== undefined) {
       const { backup, isWorking, shortcoming } = look.value;
+      if (isJobDue && isWorking) seenAtWorkMs = clock.now();
       if (backup !== undefined && shortcoming === undefined) {
         const finished = toObtained(backup, instance, awaited.adopted);
         say(life, 'the backup is finished', { ...named(finished), files: backup.files.length });
@@ -395,8 +441,11 @@ interface Look {
   readonly shortcoming?: Shortcoming;
 }
 
-/** Throws BACKUP_FAILED at once when the service lists it as failed. */
-async function lookFor(life: Life, awaited: Awaited, signal: AbortSignal): Promise<Look> {
+/**
+ * Throws BACKUP_FAILED at once when the service lists it as failed.
+ * @param isJobDue its jobs are to be asked for even though nothing of the backup is listed
+ */
+async function lookFor(life: Life, awaited: Awaited, isJobDue: boolean, signal: AbortSignal): Promise<Look> {
   const { source, instance } = life;
   const from = Date.parse(awaited.since) - LOOK_BACK_MS;
   const backups = await source.listBackups(instance, spanFrom(life, from), signal);
@@ -406,6 +455,7 @@ async function lookFor(life: Life, awaited: Awaited, signal: AbortSignal): Promi
   const shortcoming = backup === undefined ? undefined : shortcomingOf(backup, instance, awaited.jobIds);
   if (backup !== undefined && shortcoming === undefined) return { backup, isWorking: false };
   if (backup?.state === 'running') return { backup, isWorking: true, ...(shortcoming && { shortcoming }) };
+  if (backup === undefined && !isJobDue) return { isWorking: true };
   const jobs = await source.listJobs(instance, signal);
   return {
     ...(backup === undefined ? {} : { backup }),
@@ -540,7 +590,7 @@ function rarely(clock: Clock, firstMs: number): () => boolean {
 }
 
 function pollDelay(waitedMs: number): number {
-  return Math.min(MAX_POLL_MS, Math.max(MIN_POLL_MS, waitedMs / 4));
+  return Math.min(MAX_POLL_MS, Math.max(MIN_POLL_MS, waitedMs * POLL_GROWTH));
 }
 
 /** Never past the deadline, so that it is noticed when it comes. */
