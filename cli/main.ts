@@ -9,6 +9,7 @@ import type { Invocation } from './invocation.ts';
 import { inspectCommand } from './inspect.ts';
 import { listCommand } from './list.ts';
 import { planCommand } from './plan.ts';
+import { statusCommand } from './status.ts';
 import { note, outliveReaders, printJson, taken } from './terminal.ts';
 import { verifyCommand } from './verify.ts';
 
@@ -38,6 +39,7 @@ async function main(argv: readonly string[]): Promise<ExitCode> {
   for (const create of [
     planCommand,
     backupCommand,
+    statusCommand,
     listCommand,
     inspectCommand,
     verifyCommand,
