@@ -160,7 +160,8 @@ export async function openPlace(
       emulator.tair.options.sendsCrc64 = true;
       await emulator.tair.removeInstance(instance);
       for (const { key } of emulator.oss.list(BUCKET))
-        if (key.startsWith(folder) || key.includes(runId)) await emulator.oss.remove(BUCKET, key);
+        if (key.startsWith(folder) || key.includes(runId) || key.includes('/lock-'))
+          await emulator.oss.remove(BUCKET, key);
     },
   };
 }
