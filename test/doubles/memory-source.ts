@@ -46,7 +46,7 @@ export interface MemorySource extends Source {
   next(changes: Partial<MemoryBackup>): void;
   /** Answers instead of the service, or undefined to let the service answer; called for each request. */
   onStart: (instance: Instance, accept: () => MemoryBackup) => StartResult | undefined;
-  /** May throw, for any other request. */
+  /** May throw, for any other request; of a list, the ids are those that it was asked for. */
   onAsk: (action: 'listInstances' | 'getInstance' | 'listJobs' | 'listBackups', id: string) => void;
   durationMs: number;
   perDay: number;
@@ -78,7 +78,7 @@ export function createMemorySource(
     plant,
     listRegions: async () => [...new Set([...byId.values()].map(({ region }) => region))],
     listInstances: async function* ({ region, ids, tags = {}, resourceGroup }) {
-      source.onAsk('listInstances', '');
+      source.onAsk('listInstances', ids?.join() ?? '');
       for (const instance of byId.values()) {
         if (instance.region !== region || (ids !== undefined && !ids.includes(instance.id))) continue;
         if (resourceGroup !== undefined && instance.resourceGroup !== resourceGroup) continue;

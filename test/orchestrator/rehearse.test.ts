@@ -287,7 +287,7 @@ describe('a run', () => {
     ours.onStart = () => undefined;
     ours.put({ id: 'r-later', tags: { backup: 'nightly' } });
     let lists = 0;
-    ours.onAsk = (action) => void (action === 'listInstances' && lists++);
+    ours.onAsk = (action, ids) => void (action === 'listInstances' && ids === '' && lists++);
 
     const summary = await ask(plans);
 

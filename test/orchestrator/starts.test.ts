@@ -95,6 +95,7 @@ describe('starts that are spread out', () => {
 
   it('end when too many have failed, also for those whose turn was near', async () => {
     world.source.next({ fails: true });
+    world.source.durationMs = 1_000;
 
     const summary = await world.finish({ plan: 'rate: { startsPerMinute: 0.5, maxErrors: 1 }' });
 
