@@ -35,7 +35,6 @@ function optionsWith(change: Partial<TransferOptions> = {}): TransferOptions {
   return {
     pool: createSlotPool(4, 8 * MIB),
     policy: QUICK,
-    pointEveryMs: 0,
     observe: () => blindObserver(),
     ...change,
   };
@@ -223,22 +222,21 @@ describe('transferFile', () => {
       return newest;
     }
 
-    it('asks the observer no more often where it could go on than it is told to', async () => {
-      let asked = 0;
-      const observe = (): Observer => ({
-        ...blindObserver(),
-        checkpoint: () => {
-          asked++;
-          return undefined;
-        },
-      });
-      for (const [pointEveryMs, expected] of [
-        [0, 3],
-        [3_600_000, 1],
+    it('asks the observer where it could go on less often when that is much to write down', async () => {
+      for (const [stateBytes, expected] of [
+        [10, 3],
+        [1_000_000, 1],
       ] as const) {
-        asked = 0;
+        let asked = 0;
+        const observe = (): Observer => ({
+          ...blindObserver(),
+          checkpoint: () => {
+            asked++;
+            return { offset: 0, state: Buffer.alloc(stateBytes) };
+          },
+        });
         store = createMemoryStore();
-        const options = optionsWith({ observe, pointEveryMs, onAdvance: () => undefined });
+        const options = optionsWith({ observe, onAdvance: (make) => void make() });
         await transferFile(createMemoryFile(big), store, KEY, options, signal);
         expect(asked).toBe(expected);
       }

@@ -18,14 +18,18 @@ interface Made {
 }
 
 export function encodeState(state: ReaderState, identities: Int32Array, made: Made): Buffer {
-  const json = Buffer.from(JSON.stringify({ ...made, ...state }));
-  const length = Buffer.alloc(LENGTH_BYTES);
-  length.writeUInt32LE(json.length);
-  const seen = Buffer.from(identities.buffer, identities.byteOffset, identities.byteLength);
-  const all = Buffer.concat([MARK, length, json, seen]);
-  const checksum = Buffer.alloc(CHECKSUM_BYTES);
-  checksum.writeBigUInt64LE(checksumOf(all));
-  return Buffer.concat([all, checksum]);
+  const json = JSON.stringify({ ...made, ...state });
+  const jsonBytes = Buffer.byteLength(json);
+  // Written in one piece: it is done for each part of a transfer, and what is left behind fills the memory.
+  const all = Buffer.allocUnsafeSlow(HEAD_BYTES + jsonBytes + identities.byteLength + CHECKSUM_BYTES);
+  all.set(MARK);
+  all.writeUInt32LE(jsonBytes, MARK.length);
+  all.write(json, HEAD_BYTES);
+  const seen = new Uint8Array(identities.buffer, identities.byteOffset, identities.byteLength);
+  all.set(seen, HEAD_BYTES + jsonBytes);
+  const end = all.length - CHECKSUM_BYTES;
+  all.writeBigUInt64LE(checksumOf(all.subarray(0, end)), end);
+  return all;
 }
 
 /** Throws `INTERNAL` if these are not the bytes that `encodeState` made for a reader like this one. */

@@ -74,8 +74,6 @@ export interface TransferOptions {
   readonly from?: TransferCheckpoint;
   /** Called whenever the transfer could go on from further ahead than before; `make` tells where, if it is worth keeping. */
   readonly onAdvance?: (make: () => TransferCheckpoint | undefined) => void;
-  /** Least time between two places where the observer could go on; a second if left out. */
-  readonly pointEveryMs?: number;
   /** Called after each part that is done. */
   readonly onProgress?: (doneBytes: number) => void;
   /** What could not be cleaned up or not be found out; the transfer goes on, or its failure is thrown. */
@@ -131,7 +129,7 @@ async function pass(
   const { pool, bandwidth, checksums = crc64Pair, onAdvance, onProgress } = options;
   const { from, observer } = begin(sink, parts, options);
   const prefix = growPrefix(from?.prefix ?? NOTHING);
-  const points = pointsOf(observer, from?.observer, options.pointEveryMs ?? POINT_EVERY_MS);
+  const points = pointsOf(observer, from?.observer);
   const make = (): TransferCheckpoint | undefined => {
     const point = points.within(prefix.current().bytes);
     return point === undefined
@@ -188,10 +186,8 @@ function begin(
   return { observer: observe() };
 }
 
-/** To write down what an observer knows takes time and memory: so many times as much has to be observed first … */
-const OBSERVED_PER_STATE_BYTE = 32;
-/** … and a fast transfer would do it many times a second. */
-const POINT_EVERY_MS = 1_000;
+/** To write down what an observer knows takes time and memory: so many times as much has to be observed first. */
+const OBSERVED_PER_STATE_BYTE = 256;
 
 interface Points {
   /** The observer has seen another part to its end. */
@@ -204,19 +200,16 @@ interface Points {
  * Where the observer could go on, as far as the prefix reaches. Beyond it nobody vouches for what the observer has
  * seen: a byte that was altered on its way would be read again, as it is, and the observer would not see that.
  */
-function pointsOf(observer: Observer, from: ObserverCheckpoint | undefined, everyMs: number): Points {
+function pointsOf(observer: Observer, from: ObserverCheckpoint | undefined): Points {
   let newest = from;
   /** Taken at the end of a part that is not sent yet. */
   let coming: ObserverCheckpoint | undefined;
   let sinceBytes = 0;
   let stateBytes = 0;
-  let takenAtMs = -Infinity;
   return {
     passed: (partBytes) => {
       sinceBytes += partBytes;
       if (coming !== undefined || sinceBytes < stateBytes * OBSERVED_PER_STATE_BYTE) return;
-      if (performance.now() < takenAtMs + everyMs) return;
-      takenAtMs = performance.now();
       coming = observer.checkpoint();
       stateBytes = coming?.state.length ?? 0;
       sinceBytes = 0;
