@@ -1,14 +1,15 @@
 import { Command } from 'commander';
 import { systemClock } from '../functions/core/clock.ts';
 import { composeCloud } from '../functions/core/compose.ts';
-import { planNamed, readEnvironment, type Plan } from '../functions/core/config.ts';
+import { notActedOn, planNamed, readEnvironment, type Plan } from '../functions/core/config.ts';
 import { makeRunId } from '../functions/core/repository/keys.ts';
+import type { SourceFor } from '../functions/core/source/select.ts';
 import { rehearse, rehearseAll } from '../functions/orchestrator/rehearse.ts';
 import { loadPlans, type PlanOptions } from './bucket.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
 import type { Invocation } from './invocation.ts';
 import { rehearsalExitCode, showCoverage, showRehearsal } from './rehearsal-report.ts';
-import { print, printJson } from './terminal.ts';
+import { note, print, printJson } from './terminal.ts';
 
 interface PlanCommandOptions extends PlanOptions {
   readonly json?: true;
@@ -27,24 +28,51 @@ export function planCommand({ signal, finish }: Invocation): Command {
     .action(async (options: PlanCommandOptions) => {
       const environment = readEnvironment(process.env);
       const plans = await loadPlans(options, environment);
+      for (const plan of plans.values()) noteIdleKeys(plan);
       const cloud = composeCloud(environment);
-      const runIdOf = ({ name }: Plan): string => makeRunId(systemClock.now(), name);
-      const sourceFor = cloud.sourceFor.bind(cloud);
-      const all = [...plans.values()];
-      if (options.plan !== undefined) {
-        const plan = planNamed(plans, options.plan);
-        const rehearsal = { runId: runIdOf(plan), plan, plans: all };
-        const summary = await rehearse(rehearsal, sourceFor, systemClock, signal);
-        if (options.json === true) printJson(summary);
-        else print(showRehearsal(summary));
-        finish(rehearsalExitCode(summary));
-        return;
-      }
-      const rehearsals = await rehearseAll(all, runIdOf, sourceFor, systemClock, signal);
-      if (options.json === true) printJson(rehearsals);
-      else print([...rehearsals.plans.map(showRehearsal), showCoverage(rehearsals)].join('\n\n'));
-      finish(exitCode(rehearsals.plans.map(rehearsalExitCode), rehearsals.unlisted.length === 0));
+      const sourceFor: SourceFor = (account) => cloud.sourceFor(account);
+      finish(
+        options.plan === undefined
+          ? await showAll([...plans.values()], sourceFor, options, signal)
+          : await showOne(planNamed(plans, options.plan), [...plans.values()], sourceFor, options, signal),
+      );
     });
+}
+
+async function showOne(
+  plan: Plan,
+  plans: readonly Plan[],
+  sourceFor: SourceFor,
+  { json }: PlanCommandOptions,
+  signal: AbortSignal,
+): Promise<ExitCode> {
+  const summary = await rehearse({ runId: runIdOf(plan), plan, plans }, sourceFor, systemClock, signal);
+  if (json === true) printJson(summary);
+  else print(showRehearsal(summary));
+  return rehearsalExitCode(summary);
+}
+
+async function showAll(
+  plans: readonly Plan[],
+  sourceFor: SourceFor,
+  { json }: PlanCommandOptions,
+  signal: AbortSignal,
+): Promise<ExitCode> {
+  const rehearsals = await rehearseAll(plans, runIdOf, sourceFor, systemClock, signal);
+  if (json === true) printJson(rehearsals);
+  else print([...rehearsals.plans.map(showRehearsal), showCoverage(rehearsals)].join('\n\n'));
+  return exitCode(rehearsals.plans.map(rehearsalExitCode), rehearsals.unlisted.length === 0);
+}
+
+/** What a run that began now would be called. */
+function runIdOf({ name }: Plan): string {
+  return makeRunId(systemClock.now(), name);
+}
+
+function noteIdleKeys(plan: Plan): void {
+  const idle = notActedOn(plan);
+  if (idle.length > 0)
+    note(`plan ${plan.name} has keys that this version does not act on: ${idle.join(', ')}`);
 }
 
 function exitCode(plans: readonly ExitCode[], isAllListed: boolean): ExitCode {

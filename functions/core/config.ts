@@ -237,6 +237,9 @@ export function readEnvironment(variables: Variables): Environment {
     sts: endpoint('TAIRLIFT_ENDPOINT_STS'),
     cms: endpoint('TAIRLIFT_ENDPOINT_CMS'),
   });
+  // The vendor's client for sessions speaks no plain HTTP: it would ask the wrong port of the right host.
+  if (endpoints.sts?.startsWith('http:') === true)
+    problems.push(`TAIRLIFT_ENDPOINT_STS: an https address, not "${endpoints.sts}"`);
   const ossRegion = variables['TAIRLIFT_OSS_REGION']?.replace(/^oss-/, '');
   const prefix = variables['TAIRLIFT_PREFIX'];
   problems.push(...prefixProblems('TAIRLIFT_PREFIX', prefix ?? ''));

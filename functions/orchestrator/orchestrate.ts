@@ -5,12 +5,12 @@
 import { setMaxListeners } from 'node:events';
 import { toInstant, type Clock } from '../core/clock.ts';
 import { toleratedErrors, type Plan } from '../core/config.ts';
-import { BackupError, fromErrorRecord, toErrorRecord, type ErrorRecord } from '../core/errors.ts';
+import { BackupError, toErrorRecord, type ErrorRecord } from '../core/errors.ts';
 import { toTaskId, type Invoker } from '../core/invoker.ts';
 import type { Log } from '../core/log.ts';
 import { dateIn, parseRunId, runMarkKey } from '../core/repository/keys.ts';
 import type { ObjectStore } from '../core/repository/object-store.ts';
-import { selectInstances, type Selected, type Selection, type SourceFor } from '../core/source/select.ts';
+import type { Selected, Selection, SourceFor } from '../core/source/select.ts';
 import { shareLookups } from '../core/source/share-lookups.ts';
 import type { Source } from '../core/source/source.ts';
 import { throwIfStopped } from '../core/transfer/retry.ts';
@@ -21,7 +21,8 @@ import type { RunRequest } from './parse-event.ts';
 import { openPlanLock, type Lock, type PlanLock } from './plan-lock.ts';
 import { rehearse } from './rehearse.ts';
 import { inRound, openRunFolder, roundOf, summaryName, type RunFolder } from './run-folder.ts';
-import { byPlace, nameOf, notFound, problemsOf, restrict, skipped, type Place } from './run-selection.ts';
+import { byPlace, isSame, nameOf, notFound, problemsOf, skipped, type Place } from './run-selection.ts';
+import { selectOnce, type Selecting } from './select-once.ts';
 import { createSlots } from './slots.ts';
 import { summarize, type Continued, type InstanceResult, type Summary } from './summary.ts';
 import { createTurns, lockedOut, notStarted, tooMany } from './turns.ts';
@@ -74,9 +75,6 @@ export async function orchestrate(
   parts: OrchestratorParts,
   signal: AbortSignal,
 ): Promise<Summary | Continued> {
-  const { plan, plans = [plan] } = run;
-  if (run.dryRun) return rehearse({ ...run, plans }, parts.sourceFor, parts.clock, signal);
-
   const ending = new AbortController();
   const finished = new AbortController();
   const stop = AbortSignal.any([signal, ending.signal]);
@@ -84,6 +82,8 @@ export async function orchestrate(
   setMaxListeners(0, stop);
   const alarm = setAlarm(run, parts.clock, ending, finished.signal);
   try {
+    const { plan, plans = [plan] } = run;
+    if (run.dryRun) return await rehearse({ ...run, plans }, parts.sourceFor, parts.clock, stop);
     return await runRound(run, parts, stop, signal);
   } finally {
     finished.abort();
@@ -130,7 +130,7 @@ async function runLocked(work: Work, stop: AbortSignal, signal: AbortSignal): Pr
   try {
     other = await awaitLock(work, stop);
     if (other === undefined || hasBegun(work)) {
-      selection = await selectOnce(work, stop);
+      selection = await selectOnce(selectingOf(work), stop);
       results = await backUpAll(work, selection, stop);
       other = await work.lock.lost(stop);
     } else selection = NOTHING_WANTED;
@@ -147,6 +147,21 @@ async function runLocked(work: Work, stop: AbortSignal, signal: AbortSignal): Pr
   const known = selection ?? NOTHING_LISTED;
   const overlap = other === undefined ? [] : [overlaps(work.run, other)];
   return finish(work, { ...known, problems: [...known.problems, ...overlap] }, results, signal);
+}
+
+function selectingOf({ run, parts, folder, present, round }: Work): Selecting {
+  const { plan, instances } = run;
+  const { sourceFor, log } = parts;
+  const record = inRound(round, 'selection');
+  return {
+    plan,
+    record,
+    folder,
+    present,
+    sourceFor,
+    log,
+    ...(instances === undefined ? {} : { instances }),
+  };
 }
 
 /**
@@ -305,37 +320,6 @@ async function leaveMark({ plan, runId }: Run, store: ObjectStore, signal: Abort
   await store.create(key, Buffer.from(`${JSON.stringify({ runId })}\n`), 'application/json', signal);
 }
 
-/**
- * The instances of this round, listed once and recorded: who resumes works on the same ones. Not recorded while
- * something could not be listed for a reason that may pass, so that who resumes asks again.
- */
-async function selectOnce(work: Work, signal: AbortSignal): Promise<Selection> {
-  const { run, parts, folder, round } = work;
-  const name = inRound(round, 'selection');
-  const recorded = await folder.own.read(name, signal);
-  if (recorded !== undefined) return fromRecord(recorded as SelectionRecord); // written below
-
-  const listed = await selectInstances(run.plan, parts.sourceFor, signal);
-  throwIfStopped(signal);
-  const selection = restrict(listed, run.plan, run.instances);
-  const passing = selection.problems.find((problem) => problem.retryable);
-  if (selection.selected.length === 0 && passing !== undefined) throw passing;
-  for (const target of selection.unmatched) parts.log.warn('a target takes no instance', { target });
-  for (const { instance, exclusion } of selection.leftOut)
-    parts.log.info('an instance is left out', { instance: instance.id, exclusion });
-  if (passing !== undefined || selection.selected.length + selection.missing.length === 0) return selection;
-  const record: SelectionRecord = { ...selection, problems: selection.problems.map(toErrorRecord) };
-  return fromRecord((await folder.own.write(name, record, signal)) as SelectionRecord);
-}
-
-interface SelectionRecord extends Omit<Selection, 'problems'> {
-  readonly problems: readonly ErrorRecord[];
-}
-
-function fromRecord({ problems, ...selection }: SelectionRecord): Selection {
-  return { ...selection, problems: problems.map(fromErrorRecord) };
-}
-
 /** Results in no particular order; an instance that was interrupted has none. */
 async function backUpAll(
   work: Work,
@@ -445,7 +429,7 @@ function sharedSources({ sourceFor, clock }: OrchestratorParts): SourceFor {
 /** In a later round: what failed before, and what could not even be listed then. */
 function isToBeDone({ instance }: Pick<Selected, 'instance'>, before: Summary | undefined): boolean {
   if (before === undefined) return true;
-  const then = before.instances.find((result) => isOf(result, instance));
+  const then = before.instances.find((result) => isSame(result, nameOf(instance)));
   return then === undefined ? before.problems !== undefined : then.status === 'failed';
 }
 
@@ -468,7 +452,7 @@ async function finish(
   const { run, parts, folder, round, before } = work;
   const done = [...results];
   const add = (result: InstanceResult): void => {
-    if (!done.some((other) => samePlace(other, result))) done.push(result);
+    if (!done.some((other) => isSame(other, result))) done.push(result);
   };
   for (const { instance } of selection.selected)
     if (isToBeDone({ instance }, before)) add(unfinished(instance));
@@ -505,8 +489,12 @@ async function setAlarm(
     if (finished.aborted) return;
     throw error;
   }
+  const what = run.dryRun ? `list the instances of ${run.plan.name}` : 'hand the run over';
   ending.abort(
-    new BackupError('DEADLINE_NEAR', 'hand the run over before the deadline', { retryable: true }),
+    new BackupError('DEADLINE_NEAR', `${what} before the deadline`, {
+      retryable: true,
+      ...(run.dryRun ? { hint: "raise the orchestrator's timeout, or use `tairlift plan`" } : {}),
+    }),
   );
 }
 
@@ -530,14 +518,6 @@ function unfinished(place: Place): InstanceResult {
 }
 
 function errorOf(instance: Place, before: Summary | undefined): ErrorRecord | undefined {
-  const then = before?.instances.find((result) => isOf(result, instance));
+  const then = before?.instances.find((result) => isSame(result, nameOf(instance)));
   return then?.status === 'failed' ? then.error : undefined;
-}
-
-function isOf(result: InstanceResult, { region, id }: Place): boolean {
-  return result.region === region && result.instanceId === id;
-}
-
-function samePlace(a: InstanceResult, b: InstanceResult): boolean {
-  return a.region === b.region && a.instanceId === b.instanceId;
 }

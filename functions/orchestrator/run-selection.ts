@@ -1,7 +1,7 @@
 /** What the plan selects, as a run and a dry run of it report: what is asked for, what is missing, what went wrong. */
 import type { Plan } from '../core/config.ts';
 import { BackupError, toErrorRecord, type ErrorRecord } from '../core/errors.ts';
-import type { Missing, Selection } from '../core/source/select.ts';
+import { covers, type Missing, type Selection } from '../core/source/select.ts';
 import type { Instance } from '../core/source/source.ts';
 import type { InstanceResult, SkippedResult } from './summary.ts';
 
@@ -92,9 +92,19 @@ export function notFound(missing: Missing): InstanceResult {
   return { ...nameOf(missing), status: 'failed', error: toErrorRecord(error) };
 }
 
-export function byPlace(
-  a: { readonly region: string; readonly instanceId: string },
-  b: { readonly region: string; readonly instanceId: string },
-): number {
+/** Of one instance: a result for what was missing has all the regions in which it was looked for. */
+export function isSame(a: Where, b: Where): boolean {
+  return (
+    a.instanceId === b.instanceId &&
+    (a.region === b.region || covers(a.region, b.region) || covers(b.region, a.region))
+  );
+}
+
+interface Where {
+  readonly region: string;
+  readonly instanceId: string;
+}
+
+export function byPlace(a: Where, b: Where): number {
   return `${a.region}/${a.instanceId}` < `${b.region}/${b.instanceId}` ? -1 : 1;
 }

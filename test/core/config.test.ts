@@ -214,6 +214,12 @@ describe('the environment', () => {
   });
 });
 
+it('refuses an address of STS that is not https', () => {
+  expect(() => readEnvironment({ TAIRLIFT_ENDPOINT_STS: 'http://127.0.0.1:9000' })).toThrow(
+    'TAIRLIFT_ENDPOINT_STS: an https address',
+  );
+});
+
 describe('rate.bandwidth', () => {
   it.each([
     ['200MB/s', 200e6],

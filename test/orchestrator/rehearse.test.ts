@@ -306,6 +306,100 @@ describe('a run', () => {
   });
 });
 
+describe('a run in which a region is out of reach for a while', () => {
+  const outOfReach =
+    (...regions: readonly string[]): SourceFor =>
+    () => ({
+      ...ours,
+      listInstances: async function* (query, stop) {
+        // Looking at a single instance goes well.
+        if (regions.includes(query.region) && query.ids === undefined)
+          throw new BackupError('SERVICE_ERROR', 'DescribeInstances: 503', { retryable: true });
+        yield* ours.listInstances(query, stop);
+      },
+    });
+  const plans = (): readonly Plan[] => plansOf({ nightly: 'targets: [{ region: "*", name: prod-* }]' });
+
+  it('backs up what it found, and ends partial', async () => {
+    sourceFor = outOfReach('cn-beijing');
+
+    expect(await ask(plans())).toMatchObject({
+      status: 'partial',
+      counts: { stored: 1, skipped: 1 },
+      problems: [{ code: 'SERVICE_ERROR', message: expect.stringContaining('cn-beijing') as string }],
+    });
+  });
+
+  it('forgets nothing that it has begun, whatever the next invocation can list', async () => {
+    sourceFor = outOfReach('cn-beijing');
+    ours.durationMs = 3600_000;
+    const [plan] = plans();
+    const first = await orchestrate(
+      {
+        runId: RUN_ID,
+        dryRun: false,
+        retryFailed: false,
+        plan: plan as Plan,
+        deadlineMs: clock.now() + 600_000,
+      },
+      {
+        sourceFor,
+        store,
+        invoker: createMemoryUploader(store, clock),
+        invokeSelf: async () => Promise.resolve(),
+        uploaderLimitMs: 7200_000,
+        clock,
+        log: silentLog,
+      },
+      signal,
+    );
+    expect(first.status).toBe('continued');
+    sourceFor = outOfReach('cn-hangzhou');
+
+    const summary = await ask(plans());
+
+    expect(summary.instances.map(({ instanceId, status }) => [instanceId, status])).toEqual([
+      ['r-north', 'stored'],
+      ['r-orders', 'stored'],
+      ['r-single', 'skipped'],
+    ]);
+    expect(ours.startsOf('r-orders')).toBe(1);
+  });
+});
+
+it('an instance that was missing in several regions is stored, and missing no more, when it is there at another try', async () => {
+  const plans = plansOf({
+    nightly: 'targets: [{ region: [cn-hangzhou, cn-beijing], instances: [r-orders, r-new] }]',
+  });
+  expect((await ask(plans)).counts).toEqual({ selected: 2, stored: 1, skipped: 0, failed: 1 });
+  ours.put({ id: 'r-new', region: 'cn-beijing' });
+
+  const summary = await ask(plans, { retryFailed: true });
+
+  expect(summary).toMatchObject({ status: 'succeeded', counts: { selected: 2, stored: 2, failed: 0 } });
+  expect(summary.instances.map(({ region, instanceId }) => `${region}/${instanceId}`)).toEqual([
+    'cn-beijing/r-new',
+    'cn-hangzhou/r-orders',
+  ]);
+});
+
+it('a dry run that cannot end before its deadline says so, and is not killed', async () => {
+  sourceFor = () => ({
+    ...ours,
+    // eslint-disable-next-line require-yield
+    listInstances: async function* (_query, stop) {
+      await clock.sleep(3600_000, stop);
+    },
+  });
+
+  await expect(
+    rehearsed({ nightly: 'targets: [{ region: "*" }]' }, { deadlineMs: clock.now() + 60_000 }),
+  ).rejects.toMatchObject({
+    code: 'DEADLINE_NEAR',
+    message: 'list the instances of nightly before the deadline',
+  });
+});
+
 it('a run takes, skips and misses exactly what its dry run said', async () => {
   const pick = <T>(...values: T[]): fc.Arbitrary<T> => fc.constantFrom(...values);
   const places = ['cn-hangzhou', 'cn-beijing', 'cn-shanghai'];
@@ -340,31 +434,37 @@ it('a run takes, skips and misses exactly what its dry run said', async () => {
   );
 
   await fc.assert(
-    fc.asyncProperty(fc.array(instance, { maxLength: 6 }), plan, async (fleet, wanted) => {
-      clock = createVirtualClock('2026-11-20T18:00:00Z');
-      store = createMemoryStore(() => clock.now());
-      const specs = fleet.map(({ isSingle, ...spec }, index) => ({
-        id: `r-${index}`,
-        ...spec,
-        ...(isSingle ? { noBackup: 'single-node instances have no backups' } : {}),
-      }));
-      ours = createMemorySource(clock, specs);
-      const plans = plansOf({ nightly: JSON.stringify(wanted).slice(1, -1) });
+    fc.asyncProperty(
+      fc.array(instance, { maxLength: 6 }),
+      plan,
+      fc.subarray(places),
+      async (fleet, wanted, denied) => {
+        clock = createVirtualClock('2026-11-20T18:00:00Z');
+        store = createMemoryStore(() => clock.now());
+        const specs = fleet.map(({ isSingle, ...spec }, index) => ({
+          id: `r-${index}`,
+          ...spec,
+          ...(isSingle ? { noBackup: 'single-node instances have no backups' } : {}),
+        }));
+        ours = createMemorySource(clock, specs);
+        sourceFor = deniedIn(...denied);
+        const plans = plansOf({ nightly: JSON.stringify(wanted).slice(1, -1) });
 
-      const said = await ask(plans, { dryRun: true });
-      const did = await ask(plans);
+        const said = await ask(plans, { dryRun: true });
+        const did = await ask(plans);
 
-      const told = said.instances.map(({ instanceId, status }) => [
-        instanceId,
-        status === 'selected' ? 'stored' : status,
-      ]);
-      expect(did.instances.map(({ instanceId, status }) => [instanceId, status])).toEqual(told);
-      expect([did.status, did.problems]).toEqual([said.status, said.problems]);
-      const takenOrNot = new Set(
-        [...said.instances, ...(said.uncovered ?? [])].map(({ instanceId }) => instanceId),
-      );
-      for (const { id } of specs) expect(takenOrNot).toContain(id);
-    }),
-    { numRuns: 60 },
+        const told = said.instances.map(({ instanceId, status }) => [
+          instanceId,
+          status === 'selected' ? 'stored' : status,
+        ]);
+        expect(did.instances.map(({ instanceId, status }) => [instanceId, status])).toEqual(told);
+        expect([did.status, did.problems]).toEqual([said.status, said.problems]);
+        const takenOrNot = new Set(
+          [...said.instances, ...(said.uncovered ?? [])].map(({ instanceId }) => instanceId),
+        );
+        for (const { id, region } of specs) if (!denied.includes(region)) expect(takenOrNot).toContain(id);
+      },
+    ),
+    { numRuns: 200 },
   );
 });

@@ -89,6 +89,17 @@ describe('a target', () => {
     expect(selection.unmatched).toEqual([]);
   });
 
+  it('names an id once, however many targets look for it in the same place', async () => {
+    const selection = await select(
+      '[{ region: cn-beijing, instances: r-gone }, { region: "*", instances: r-gone }, { region: cn-beijing, instances: [r-gone, r-a] }, { region: cn-hangzhou }]',
+    );
+
+    expect(selection.missing).toEqual([
+      { region: '*', id: 'r-gone' },
+      { region: 'cn-beijing', id: 'r-a' },
+    ]);
+  });
+
   it('that matches nothing is named, unless it says that it may', async () => {
     const selection = await select(
       '[{ region: cn-hangzhou }, { region: cn-beijing, tags: { backup: nightly } }, { region: cn-beijing, optional: true }, { region: cn-beijing, instances: r-gone, optional: true }]',

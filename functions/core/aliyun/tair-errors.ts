@@ -50,6 +50,12 @@ function classify(
   region: string,
   instanceId: string | undefined,
 ): Classified {
+  if (failure.kind === 'unsent')
+    return {
+      code: 'SERVICE_ERROR',
+      retryable: true,
+      hint: `check whether there is a region "${region}", and whether the service can be reached from here`,
+    };
   if (failure.kind !== 'refused') return { code: 'SERVICE_ERROR', retryable: true };
   const { code, status } = failure;
   if (isThrottling(failure)) return { code: 'THROTTLED', retryable: true };

@@ -100,9 +100,12 @@ export async function selectInstances(
     if (matches.length === left.length && absent.length === 0) unmatched.push(`${rule}${whyNone(left)}`);
   }
 
-  const isTaken = ({ region, id }: Missing): boolean =>
+  const isElsewhere = (one: Missing): boolean =>
     [...selected.values()].some(
-      ({ instance }) => instance.id === id && (region === '*' || region.split(',').includes(instance.region)),
+      ({ instance }) => instance.id === one.id && covers(one.region, instance.region),
+    ) ||
+    [...missing.values()].some(
+      (other) => other !== one && other.id === one.id && covers(other.region, one.region),
     );
   return {
     selected: [...selected.entries()].sort(byPlace).map(([, entry]) => entry),
@@ -110,10 +113,15 @@ export async function selectInstances(
       .filter(([place]) => !selected.has(place))
       .sort(byPlace)
       .map(([, entry]) => entry),
-    missing: [...missing.values()].filter((one) => !isTaken(one)),
+    missing: [...missing.values()].filter((one) => !isElsewhere(one)),
     unmatched,
     problems,
   };
+}
+
+/** Is this region among those of something `Missing`? */
+export function covers(regions: string, region: string): boolean {
+  return regions === '*' || regions.split(',').includes(region);
 }
 
 /** `cn-hangzhou, tags backup=nightly`, for messages. */
