@@ -29,6 +29,7 @@ describe('the layers', () => {
     ['functions/core/repository/a.ts', 'ali-oss', 'the vendor stays behind their interfaces'],
     ['functions/core/rdb/a.ts', '../log.ts', 'know bytes only'],
     ['functions/core/transfer/a.ts', '../repository/keys.ts', 'know bytes only'],
+    ['functions/core/redis/a.ts', 'ioredis', 'over plain sockets'],
     ['functions/core/compose2.ts', '../../emulator/world.ts', 'never imports its tests, its tools'],
     ['functions/orchestrator/a.ts', '../core/aliyun/tair.ts', 'through compose.ts only'],
     ['functions/orchestrator/b.ts', '../uploader/run-upload.ts', 'Entry points never import each other'],

@@ -24,6 +24,8 @@ export type ErrorCode =
   | 'NO_DOWNLOAD_URL'
   /** The download URL is not accepted any more, also not after it was renewed. */
   | 'URL_EXPIRED'
+  /** A server does not let itself be replicated: a managed service, a proxy, or something that is none. */
+  | 'REPLICATION_REFUSED'
   /** The source could not be read: connection errors, stalls or 5xx beyond the retry budget. */
   | 'SOURCE_UNAVAILABLE'
   /** The source answers with something else than the bytes that were asked for. */
@@ -155,6 +157,7 @@ export function describe(error: unknown): string {
 export function redact(text: string): string {
   return text
     .replaceAll(/(https?:\/\/(?!oss\.console\.aliyun\.com\/)[^\s"'<>?]+)\?[^\s"'<>]+/gi, '$1?<redacted>')
+    .replaceAll(/\b(rediss?:\/\/)[^\s"'@/]*@/gi, '$1<redacted>@')
     .replaceAll(/\b(STS|LTAI|TMP)[.\w-]{12,}/g, '$1<redacted>')
     .replaceAll(
       /\b(signature|security-?token|x-acs-security-token|authorization|accesskey(?:id|secret)|ossaccesskeyid|password)(["']?\s*[=:]\s*["']?)[^\s"'&,}]+/gi,

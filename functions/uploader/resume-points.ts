@@ -32,10 +32,18 @@ export interface ResumePoints {
   keptBytes(): number;
 
   /** What an earlier invocation has stored and proven of a file, if its object is still just that. */
-  findStored(file: string, signal: AbortSignal): Promise<ManifestFile | undefined>;
+  findStored(file: string, signal: AbortSignal): Promise<StoredFile | undefined>;
   /** Records that a file is stored and proven. Failing to costs the next invocation time, and is only logged. */
-  recordStored(file: ManifestFile, signal: AbortSignal): Promise<void>;
+  recordStored(file: string, stored: StoredFile, signal: AbortSignal): Promise<void>;
 }
+
+export interface StoredFile {
+  readonly file: ManifestFile;
+  /** Of a file that was pulled: which snapshot it is, and when it was taken. */
+  readonly snapshot?: Snapshot | undefined;
+}
+
+type Snapshot = z.infer<typeof snapshotSchema>;
 
 const VERSION = 1;
 
@@ -55,7 +63,13 @@ const pointSchema = z.strictObject({
   observer: z.strictObject({ offset: z.number().int().nonnegative(), state: z.base64() }),
 });
 
-const storedSchema = z.strictObject({ version: z.literal(VERSION), file: manifestFileSchema });
+const snapshotSchema = z.strictObject({ id: z.string(), takenAt: z.string() });
+
+const storedSchema = z.strictObject({
+  version: z.literal(VERSION),
+  file: manifestFileSchema,
+  snapshot: snapshotSchema.optional(),
+});
 
 /** The first point comes soon, the later ones more and more seldom: what is lost then is little beside what is done. */
 const FIRST_AFTER_MS = 10_000;
@@ -170,27 +184,28 @@ export function createResumePoints(
     );
   }
 
-  async function findStored(file: string, signal: AbortSignal): Promise<ManifestFile | undefined> {
+  async function findStored(file: string, signal: AbortSignal): Promise<StoredFile | undefined> {
     const key = keyOf(`stored-${file}`);
     const body = await store.get(key, signal);
     if (body === undefined) return undefined;
-    const record = storedSchema.safeParse(jsonOf(body)).data?.file;
+    const record = storedSchema.safeParse(jsonOf(body)).data;
     if (record === undefined) {
       log.warn('the record of a stored file is of no use; it is read again', { key });
       return undefined;
     }
-    const there = await store.head(record.key, signal);
-    if (there?.bytes !== record.bytes || there.crc64 !== record.crc64) return undefined;
-    storedBytes += record.bytes;
-    return record;
+    const { file: row, snapshot } = record;
+    const there = await store.head(row.key, signal);
+    if (there?.bytes !== row.bytes || there.crc64 !== row.crc64) return undefined;
+    storedBytes += row.bytes;
+    return { file: row, snapshot };
   }
 
-  async function recordStored(file: ManifestFile, signal: AbortSignal): Promise<void> {
-    const key = keyOf(`stored-${file.name}`);
+  async function recordStored(file: string, stored: StoredFile, signal: AbortSignal): Promise<void> {
+    const key = keyOf(`stored-${file}`);
     try {
-      const record = { version: VERSION, file } satisfies z.infer<typeof storedSchema>;
+      const record = { version: VERSION, ...stored } satisfies z.infer<typeof storedSchema>;
       await store.create(key, Buffer.from(`${JSON.stringify(record)}\n`), 'application/json', signal);
-      storedBytes += file.bytes;
+      storedBytes += stored.file.bytes;
     } catch (error) {
       if (signal.aborted) throw error;
       log.warn('the record of a stored file could not be written', { key, error: asBackupError(error) });

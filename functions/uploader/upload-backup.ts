@@ -9,8 +9,7 @@
 import pLimit from 'p-limit';
 import { BackupError, asBackupError, type ErrorCode } from '../core/errors.ts';
 import type { Log } from '../core/log.ts';
-import type { RdbReport } from '../core/rdb/report.ts';
-import { createRdbScanner, type RdbScanner, type ScannerCheckpoint } from '../core/rdb/scanner.ts';
+import type { RdbScanner, ScannerCheckpoint } from '../core/rdb/scanner.ts';
 import { fileKey, manifestKey, type BackupPlace } from '../core/repository/keys.ts';
 import {
   MANIFEST_VERSION,
@@ -32,19 +31,18 @@ import { PATIENT, type RetryPolicy } from '../core/transfer/retry.ts';
 import { createSlotPool, type SlotPool } from '../core/transfer/slot-pool.ts';
 import {
   transferFile,
-  type Observer,
   type TransferCheckpoint,
   type TransferredFile,
 } from '../core/transfer/transfer-file.ts';
 import { UPLOAD_GONE, type UploadTarget } from '../core/transfer/upload-target.ts';
 import type { UploadRequest } from '../core/upload-request.ts';
 import { TOOL } from '../core/version.ts';
-import { FREE_BYTES_MAX } from '../core/wasm/loops.ts';
 import type { Workspace } from '../core/wasm/workspace.ts';
 import { openBackup, type BackupListing } from './backup-listing.ts';
+import { lanesFor, slotOf } from './lanes-for.ts';
 import { leaseWorkspace } from './lease-workspace.ts';
+import { observeBy, scanRdb, toManifestFile, type Observing } from './observe-rdb.ts';
 import { createResumePoints, type ResumePoints } from './resume-points.ts';
-import { requireReadable } from './verdict.ts';
 
 export interface UploadParts {
   readonly source: Source;
@@ -113,7 +111,7 @@ export async function uploadBackup(
     plan: request.plan,
     instance: request.instance,
     backup: request.backup,
-    files: request.instance.architecture === 'cluster' ? files : files.map(withoutSlotRanges),
+    files: request.instance.architecture === 'cluster' ? [...files] : files.map(withoutSlotRanges),
     level: levelOf(files),
     durationMs: Date.now() - startedAtMs,
     tool: TOOL,
@@ -166,8 +164,8 @@ async function storeFiles(
   const opened = await allOrFirstFailure(
     listing.files.map(async (file) =>
       opening(async (): Promise<Opened> => {
-        const stored = isOneOfMany ? await points.findStored(file.name, running) : undefined;
-        if (stored !== undefined) return { file, stored };
+        const found = isOneOfMany ? await points.findStored(file.name, running) : undefined;
+        if (found !== undefined) return { file, stored: found.file };
         return { file, source: await openFile(request, file, listing, parts, running) };
       }),
     ),
@@ -223,12 +221,6 @@ async function storeFiles(
   } finally {
     lease.end();
   }
-}
-
-function slotOf({ slots }: Workspace, number: number): Buffer {
-  const slot = slots[number];
-  if (slot === undefined) throw new BackupError('INTERNAL', `take slot ${number} of ${slots.length}`);
-  return slot;
 }
 
 type Opened =
@@ -306,7 +298,7 @@ async function storeFile(
     stored = await attempt(isGone ? newest : undefined);
   }
   await points.forget(file.name);
-  if (isOneOfMany) await points.recordStored(stored, signal);
+  if (isOneOfMany) await points.recordStored(file.name, { file: stored }, signal);
   return stored;
 }
 
@@ -377,67 +369,7 @@ async function storeFileOnce(
     crc64: stored.crc64,
     ...(stored.keptParts === 0 ? {} : { keptParts: stored.keptParts, parts: stored.parts }),
   });
-  return toManifestFile(file, key, source, stored, observing.report());
-}
-
-function scanRdb(workspace: Workspace, from?: ScannerCheckpoint): RdbScanner {
-  return createRdbScanner({ checksum: 'given', workspace, ...(from === undefined ? {} : { from }) });
-}
-
-interface Observing extends Observer {
-  /** After the file was accepted. */
-  report(): RdbReport;
-}
-
-function observeBy(scanner: RdbScanner, source: ByteSource): Observing {
-  let report: RdbReport | undefined;
-  return {
-    write: (bytes) => {
-      scanner.write(bytes);
-      // Without a checksum from the source there is nothing to learn from the rest.
-      if (source.crc64 === undefined && scanner.hasFailed()) requireReadable(scanner.end(), source.name);
-    },
-    accept: (jones) => {
-      report = scanner.end(jones);
-      requireReadable(report, source.name);
-    },
-    checkpoint: () => scanner.checkpoint(),
-    report: () => {
-      if (report === undefined)
-        throw new BackupError('INTERNAL', `read ${source.name}: asked for its report before its end`);
-      return report;
-    },
-  };
-}
-
-function toManifestFile(
-  file: SourceFile,
-  key: string,
-  source: ByteSource,
-  stored: { readonly bytes: number; readonly crc64: string; readonly parts: number },
-  { verdict, fingerprint }: RdbReport,
-): ManifestFile {
-  const { version, databases, keys, expires, types, slots, digest, unchecked } = fingerprint;
-  return {
-    shard: file.shard,
-    name: file.name,
-    key,
-    bytes: stored.bytes,
-    sourceBytes: source.bytes,
-    crc64: stored.crc64,
-    parts: stored.parts,
-    rdb: {
-      version,
-      verdict,
-      databases: { ...databases },
-      keys,
-      expires,
-      types: { ...types },
-      slots,
-      digest,
-      ...(unchecked === undefined ? {} : { unchecked }),
-    },
-  };
+  return toManifestFile(file, key, source.bytes, stored, observing.report());
 }
 
 /** Which slots hold keys tells something of a cluster's shard only, and would be most of any other manifest. */
@@ -448,57 +380,6 @@ function withoutSlotRanges(file: ManifestFile): ManifestFile {
 /** OSS has agreed with every checksum by now; `parsed` needs a file that carries one of its own, and that it holds. */
 function levelOf(files: readonly ManifestFile[]): Level {
   return files.every(({ rdb }) => rdb.verdict === 'sound') ? 'parsed' : 'checksummed';
-}
-
-const USUAL_LANES = 8;
-const MAX_LANES = 16;
-/** What the runtime, the bundle and the buffers of the connections take, measured generously. */
-const BASE_MEMORY_MB = 128;
-/** Of the rest, for the slots: four of 8 MiB with 256 MB, eight with 384 MB, twelve with 512 MB. */
-const SLOT_SHARE = 1 / 4;
-
-/**
- * So that a lane need not wait until the end of its part has left, there is one slot more for every two lanes; not for
- * the first four, with which a small function stays small.
- */
-const LANES_PER_SPARE_SLOT = 2;
-const LANES_WITHOUT_SPARE_SLOT = 4;
-/** … if there is room: all slots together stay below this share. */
-const ALL_SLOTS_SHARE = 0.4;
-
-/**
- * How many parts of this size may arrive at the same time, and how many may be in memory. Throws when not even one fits:
- * the function would be killed half-way. However much memory there is, WebAssembly addresses 4 GiB of it.
- */
-export function lanesFor(
-  partBytes: number,
-  memoryMb: number | undefined,
-): { readonly lanes: number; readonly slots: number } {
-  const addressed = Math.floor(FREE_BYTES_MAX / partBytes);
-  if (addressed === 0) {
-    throw new BackupError('CONFIG_INVALID', `hold a part of ${partBytes} bytes: 4 GiB can be addressed`, {
-      hint: 'such parts are those of a file of more than 42 TB, which an uploader cannot store',
-    });
-  }
-  const within = (lanes: number, slots: number): { lanes: number; slots: number } => ({
-    lanes: Math.min(lanes, addressed),
-    slots: Math.min(slots, addressed),
-  });
-  const withSpare = (lanes: number): number =>
-    lanes + Math.ceil(Math.max(0, lanes - LANES_WITHOUT_SPARE_SLOT) / LANES_PER_SPARE_SLOT);
-  if (memoryMb === undefined) return within(USUAL_LANES, withSpare(USUAL_LANES));
-  const partMb = partBytes / 1024 ** 2;
-  const spareMb = memoryMb - BASE_MEMORY_MB;
-  if (partMb > Math.max(spareMb, memoryMb / 4)) {
-    throw new BackupError(
-      'CONFIG_INVALID',
-      `hold a part of ${partMb} MiB in a function with ${memoryMb} MB of memory`,
-      { hint: `give the uploader at least ${Math.ceil((BASE_MEMORY_MB + 2 * partMb) / 64) * 64} MB` },
-    );
-  }
-  const lanes = Math.min(MAX_LANES, Math.max(1, Math.floor((spareMb * SLOT_SHARE) / partMb)));
-  const most = Math.floor((spareMb * ALL_SLOTS_SHARE) / partMb);
-  return within(lanes, Math.max(lanes, Math.min(withSpare(lanes), most)));
 }
 
 /** Writes the manifest, and proves it by reading it back. Another uploader's manifest of the same bytes is as good. */

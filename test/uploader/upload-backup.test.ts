@@ -4,8 +4,8 @@ import { parseManifest, type Manifest } from '../../functions/core/repository/ma
 import type { SourceBackup } from '../../functions/core/source/source.ts';
 import type { HttpClient } from '../../functions/core/transfer/http.ts';
 import { createLeanHttpClient } from '../../functions/core/transfer/lean-http.ts';
+import { lanesFor } from '../../functions/uploader/lanes-for.ts';
 import {
-  lanesFor,
   uploadBackup,
   type UploadParts,
   type UploadedBackup,

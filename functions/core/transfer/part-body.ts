@@ -75,9 +75,12 @@ export function createArrivingPart(slot: Uint8Array): ArrivingPart {
   };
 }
 
-/** A part that is all there. */
-export function wholePart(bytes: Uint8Array): PartBody {
-  const part = createArrivingPart(bytes);
-  part.arrived(bytes.length);
-  return part;
+/** A part that is all there, in one buffer or in several. */
+export function wholePart(...buffers: readonly Uint8Array[]): PartBody {
+  async function* pieces(): AsyncGenerator<Uint8Array> {
+    for (const buffer of buffers)
+      for (let at = 0; at < buffer.length; at += PIECE_BYTES_MAX)
+        yield buffer.subarray(at, at + PIECE_BYTES_MAX);
+  }
+  return { bytes: buffers.reduce((sum, { length }) => sum + length, 0), pieces };
 }

@@ -45,3 +45,23 @@ export function planParts(fileBytes: number, partBytes = partSizeFor(fileBytes))
   }
   return parts;
 }
+
+/**
+ * How many slots a part of a file of unknown length takes. One, as long as there are parts to spare; then more and more,
+ * because their number is limited and their size is not: twice as many each time that half of the numbers that were left
+ * are used up. Never more than half of the slots, so that the next part arrives while one is sent, until so few numbers
+ * are left that all have to be used.
+ */
+export function slotsOfPart(number: number, slots: number): number {
+  const left = MAX_PARTS - number + 1;
+  const wanted = 2 ** Math.floor(Math.log2(MAX_PARTS / left));
+  return Math.max(1, Math.min(wanted, wanted > slots ? slots : Math.floor(slots / 2)));
+}
+
+/** The longest file of unknown length that so many slots of this size can pass on. */
+export function longestStream(slots: number, slotBytes: number): number {
+  let bytes = 0;
+  for (let number = 1; number <= MAX_PARTS; number++)
+    bytes += Math.min(MAX_PART_BYTES, slotsOfPart(number, slots) * slotBytes);
+  return bytes;
+}

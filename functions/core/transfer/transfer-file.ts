@@ -23,16 +23,19 @@ import { runLanes, type PartChecksums } from './lanes.ts';
 import type { PartBody } from './part-body.ts';
 import { planParts, type Part } from './part-plan.ts';
 import { NOTHING, growPrefix, isPrefixOf, plainEtag, type Prefix } from './prefix.ts';
-import { createPatience, type RetryPolicy } from './retry.ts';
+import type { RetryPolicy } from './retry.ts';
 import type { SlotPool } from './slot-pool.ts';
 import {
-  UPLOAD_GONE,
-  type HeldPart,
-  type PartReceipt,
-  type Receipt,
-  type TargetObject,
-  type UploadTarget,
-} from './upload-target.ts';
+  dropUpload,
+  isGone,
+  requireStored,
+  sendPart,
+  settle,
+  sweep,
+  type OnLeftover,
+  type Whole,
+} from './store-object.ts';
+import type { HeldPart, PartReceipt, UploadTarget } from './upload-target.ts';
 
 /** Reads the content while it passes. */
 export interface Observer {
@@ -77,7 +80,7 @@ export interface TransferOptions {
   /** Called after each part that is done. */
   readonly onProgress?: (doneBytes: number) => void;
   /** What could not be cleaned up or not be found out; the transfer goes on, or its failure is thrown. */
-  readonly onLeftover?: (error: BackupError) => void;
+  readonly onLeftover?: OnLeftover;
 }
 
 export interface TransferredFile {
@@ -270,11 +273,6 @@ async function putWhole(
   }
 }
 
-interface Whole {
-  readonly bytes: number;
-  readonly crc64: string;
-}
-
 /** Where the parts go: into an upload, or nowhere when the object is there already. */
 interface Sink {
   /** Empty when nothing is sent. */
@@ -379,11 +377,6 @@ function compareOnly(target: UploadTarget, key: string, signal: AbortSignal): Si
 
 const NO_UPLOAD = '';
 
-/** How often a part is sent again when the destination received other bytes than were sent. */
-const MAX_MISMATCHES = 3;
-/** For cleaning up after the run's own signal has gone off. */
-const ABORT_TIMEOUT_MS = 10_000;
-
 function partByPart(
   source: ByteSource,
   target: UploadTarget,
@@ -411,19 +404,7 @@ function partByPart(
   async function take(part: Part, body: PartBody, whole: Promise<PartChecksums>): Promise<void> {
     const there = held.get(part.number);
     if (there?.bytes === part.bytes && (await isSame(there, body, whole))) return keep(there);
-    for (let mismatches = 0; ; mismatches++) {
-      const receipt = await target.uploadPart(key, upload, part.number, body, signal);
-      const crc64 = (await whole).xz.toString();
-      if (receipt.crc64 === undefined || receipt.crc64 === crc64)
-        return void receipts.set(part.number, { ...receipt, number: part.number });
-      if (mismatches === MAX_MISMATCHES) {
-        throw new BackupError(
-          'CHECKSUM_MISMATCH',
-          `upload part ${part.number} of ${source.name} from byte ${part.start}: other bytes arrived than were sent`,
-          { retryable: true, details: { byte: part.start, sent: crc64, arrived: receipt.crc64 } },
-        );
-      }
-    }
+    receipts.set(part.number, await sendPart(target, key, upload, source.name, part, body, whole, signal));
   }
 
   async function finish(whole: Whole): Promise<boolean> {
@@ -442,11 +423,7 @@ function partByPart(
 
   async function abandon(failure: unknown): Promise<void> {
     if (!isHopeless(failure) && !(isMine && isFinal(failure))) return;
-    try {
-      await target.abort(key, upload, AbortSignal.timeout(ABORT_TIMEOUT_MS));
-    } catch (error) {
-      onLeftover?.(asBackupError(error));
-    }
+    await dropUpload(target, key, upload, onLeftover);
   }
 
   return {
@@ -497,115 +474,6 @@ const HOPELESS: ReadonlySet<string> = new Set([
   'SOURCE_CHANGED',
 ]);
 
-/**
- * Ends what is unfinished under the key of a finished object: our own upload when another uploader was faster, one
- * whose beginning was answered to nobody, one of a killed attempt. None of them can become an object any more, so
- * ending them harms nobody; an uploader that is still at work on one finds the object. Before the object is there,
- * only the own upload is ever ended. A failure is reported and changes nothing: the file is stored.
- */
-async function sweep(
-  target: UploadTarget,
-  key: string,
-  onLeftover: TransferOptions['onLeftover'],
-  signal: AbortSignal,
-): Promise<void> {
-  try {
-    for (const upload of await target.unfinished(key, signal)) await target.abort(key, upload, signal);
-  } catch (error) {
-    onLeftover?.(asBackupError(error));
-  }
-}
-
-/**
- * Makes the object by `make`, and settles what happened by asking when the answer is lost or says that an object is
- * there: an equal one is the one we wanted. Returns true when it was there before we asked for the first time.
- */
-async function settle(
-  target: UploadTarget,
-  key: string,
-  whole: Whole,
-  policy: RetryPolicy,
-  signal: AbortSignal,
-  make: () => Promise<Receipt>,
-): Promise<boolean> {
-  const patience = createPatience(policy, signal);
-  for (let attempt = 1; ; attempt++) {
-    try {
-      const receipt = await make();
-      await requireStored(target, key, whole, 'CHECKSUM_MISMATCH', receipt.crc64, signal);
-      return false;
-    } catch (thrown) {
-      const error = asBackupError(thrown);
-      const { code } = error;
-      if (code === 'CHECKSUM_MISMATCH') throw error;
-      const stored = await target.head(key, signal).catch(() => {
-        // That nobody can look is no news; why it was not stored is.
-        throw error;
-      });
-      if (stored !== undefined) {
-        requireEqual(key, stored, whole, 'DESTINATION_CONFLICT');
-        return attempt === 1 && code === 'DESTINATION_CONFLICT';
-      }
-      await patience.outlast(attempt > 1 && isGone(error) ? stillCompleting(key, error) : error);
-    }
-  }
-}
-
-/** OSS goes on completing after the client has left: until the object shows, its upload is gone and it is not there. */
-function stillCompleting(key: string, cause: BackupError): BackupError {
-  return new BackupError(
-    'UPLOAD_FAILED',
-    `complete ${key}: the answer was lost, and the object does not appear`,
-    {
-      retryable: true,
-      cause,
-    },
-  );
-}
-
-/** Proves that the object is the whole, by its length and by a checksum that the destination computed. */
-async function requireStored(
-  target: UploadTarget,
-  key: string,
-  whole: Whole,
-  code: MismatchCode,
-  answeredCrc64: string | undefined,
-  signal: AbortSignal,
-): Promise<void> {
-  if (answeredCrc64 !== undefined && answeredCrc64 !== whole.crc64) throw mismatch(key, code);
-  const stored = await target.head(key, signal);
-  if (stored === undefined)
-    throw new BackupError('UPLOAD_FAILED', `look at ${key}: it is not there after it was stored`);
-  const crc64 = stored.crc64 ?? answeredCrc64;
-  requireEqual(key, { bytes: stored.bytes, ...(crc64 === undefined ? {} : { crc64 }) }, whole, code);
-}
-
-type MismatchCode = 'CHECKSUM_MISMATCH' | 'DESTINATION_CONFLICT';
-
-/** A comparison that saw no checksum at all is a failure, never a pass. */
-function requireEqual(key: string, stored: TargetObject, whole: Whole, code: MismatchCode): void {
-  if (stored.crc64 === undefined) {
-    throw new BackupError(
-      'CHECKSUM_MISMATCH',
-      `compare ${key} with its source: the destination tells no checksum`,
-      {
-        details: { bytes: stored.bytes },
-      },
-    );
-  }
-  if (stored.bytes !== whole.bytes || stored.crc64 !== whole.crc64) throw mismatch(key, code);
-}
-
-function mismatch(key: string, code: MismatchCode): BackupError {
-  return new BackupError(
-    code,
-    code === 'CHECKSUM_MISMATCH'
-      ? `store ${key}: the object is not what was sent`
-      : `store ${key}: another object is there already`,
-    { hint: 'backup objects are never replaced; a new run writes under new keys' },
-  );
-}
-
 function requireSourceChecksum(source: ByteSource, crc64: string): void {
   if (source.crc64 === undefined || source.crc64 === crc64) return;
   throw new BackupError(
@@ -616,10 +484,6 @@ function requireSourceChecksum(source: ByteSource, crc64: string): void {
       details: { source: source.crc64, arrived: crc64, byte: source.bytes },
     },
   );
-}
-
-function isGone(error: BackupError): boolean {
-  return error.details['reason'] === UPLOAD_GONE;
 }
 
 function isConflict(error: unknown): boolean {
