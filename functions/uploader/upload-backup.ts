@@ -29,6 +29,7 @@ import { openHttpSource } from '../core/transfer/http-source.ts';
 import { partSizeFor } from '../core/transfer/part-plan.ts';
 import { PATIENT, type RetryPolicy } from '../core/transfer/retry.ts';
 import { createSlotPool, type SlotPool } from '../core/transfer/slot-pool.ts';
+import { sweep } from '../core/transfer/store-object.ts';
 import {
   transferFile,
   type TransferCheckpoint,
@@ -42,6 +43,7 @@ import { openBackup, type BackupListing } from './backup-listing.ts';
 import { lanesFor, slotOf } from './lanes-for.ts';
 import { leaseWorkspace } from './lease-workspace.ts';
 import { observeBy, scanRdb, toManifestFile, type Observing } from './observe-rdb.ts';
+import { pullFiles } from './pull-files.ts';
 import { createResumePoints, type ResumePoints } from './resume-points.ts';
 
 export interface UploadParts {
@@ -96,11 +98,14 @@ export async function uploadBackup(
     log.info('the manifest is there already', { key });
     return { key, manifest: parseManifest(finished, key), existed: true };
   }
-  const listing = await openBackup(request, parts.source, parts.policy ?? PATIENT, signal);
   const points = createResumePoints(request, store, log);
-  let files: ManifestFile[];
+  const { pull } = parts.source;
+  let files: readonly ManifestFile[];
+  let { backup } = request;
+  let superseded: readonly string[] = [];
   try {
-    files = await storeFiles(request, place, listing, points, parts, signal);
+    if (pull === undefined) files = await storeListed(request, place, points, parts, signal);
+    else ({ files, backup, superseded } = await pullFiles(request, place, pull, points, parts, signal));
   } catch (error) {
     if (canGoOn(error)) await points.flush();
     throw withKeptBytes(error, points.keptBytes());
@@ -110,13 +115,21 @@ export async function uploadBackup(
     runId: request.runId,
     plan: request.plan,
     instance: request.instance,
-    backup: request.backup,
+    backup,
     files: request.instance.architecture === 'cluster' ? [...files] : files.map(withoutSlotRanges),
     level: levelOf(files),
     durationMs: Date.now() - startedAtMs,
     tool: TOOL,
   };
-  return writeManifest(store, key, manifest, signal);
+  const written = await writeManifest(store, key, manifest, pull !== undefined, signal);
+  for (const old of superseded)
+    await sweep(
+      parts.target,
+      old,
+      (error) => log.warn('an old upload could not be ended', { error }),
+      signal,
+    );
+  return written;
 }
 
 /** Whether another attempt may bring what this one did not. */
@@ -144,6 +157,17 @@ const SMALL_FILE_BYTES = 32 * 1024 ** 2;
 /** Small files under way at once: most of their time goes by in waiting for answers. */
 const SMALL_FILES_AT_ONCE = 4;
 const OPENED_AT_ONCE = 8;
+
+async function storeListed(
+  request: UploadRequest,
+  place: BackupPlace,
+  points: ResumePoints,
+  parts: UploadParts,
+  signal: AbortSignal,
+): Promise<readonly ManifestFile[]> {
+  const listing = await openBackup(request, parts.source, parts.policy ?? PATIENT, signal);
+  return storeFiles(request, place, listing, points, parts, signal);
+}
 
 /**
  * All files are opened before the first byte of any is sent: a backup with a file missing is not begun. Those that an
@@ -382,11 +406,15 @@ function levelOf(files: readonly ManifestFile[]): Level {
   return files.every(({ rdb }) => rdb.verdict === 'sound') ? 'parsed' : 'checksummed';
 }
 
-/** Writes the manifest, and proves it by reading it back. Another uploader's manifest of the same bytes is as good. */
+/**
+ * Writes the manifest, and proves it by reading it back. Another uploader's manifest of the same bytes is as good; of a
+ * backup that was pulled, also one of other bytes, for each pull is a backup by itself.
+ */
 async function writeManifest(
   store: ObjectStore,
   key: string,
   manifest: Manifest,
+  mayDiffer: boolean,
   signal: AbortSignal,
 ): Promise<UploadedBackup> {
   const bytes = encodeManifest(manifest);
@@ -396,7 +424,7 @@ async function writeManifest(
     throw new BackupError('UPLOAD_FAILED', `read ${key} back: it is not there after it was written`);
   if (found.equals(bytes)) return { key, manifest, existed: false };
   const other = parseManifest(found, key);
-  if (written === 'created' || !describesSameBytes(other, manifest)) {
+  if (written === 'created' || !(mayDiffer || describesSameBytes(other, manifest))) {
     throw new BackupError('DESTINATION_CONFLICT', `write ${key}: another manifest is there, of other bytes`, {
       hint: 'two uploaders worked on one backup and read different files; run the backup again',
     });

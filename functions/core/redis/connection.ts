@@ -298,6 +298,9 @@ function encodeCommand(words: readonly string[]): string {
   return `*${words.length}\r\n${words.map((word) => `$${Buffer.byteLength(word)}\r\n${word}\r\n`).join('')}`;
 }
 
+const CLOSED_HINT =
+  'rediss:// where the server speaks plain Redis ends like this, redis:// where it speaks TLS, and proxies that know no replication';
+
 /** `details.reason` of an error that says that the server ended the connection instead of answering. */
 export const CONNECTION_CLOSED = 'connection-closed';
 
@@ -308,7 +311,7 @@ function closed(name: string): BackupError {
     {
       retryable: true,
       details: { server: name, reason: CONNECTION_CLOSED },
-      hint: 'rediss:// where the server speaks plain Redis ends like this, redis:// where it speaks TLS, and proxies that know no replication',
+      hint: CLOSED_HINT,
     },
   );
 }
@@ -342,7 +345,9 @@ function broken(name: string, error: Error & { readonly code?: string }): Backup
     details: { server: name, ...(error.code === undefined ? {} : { reason: error.code }) },
     hint: isFinal
       ? 'give the certificate of its authority in `ca`, use the name that its certificate is for, or redis:// if it speaks no TLS'
-      : 'is the server up, and can it be reached from where the functions run (VPC, security group, port)?',
+      : error.code === 'ECONNRESET'
+        ? CLOSED_HINT
+        : 'is the server up, and can it be reached from where the functions run (VPC, security group, port)?',
     cause: error,
   });
 }

@@ -141,7 +141,10 @@ export async function obtainBackup(
   const life: Life = { ...parts, options, deadlineMs, instance: listed };
   life.instance = await asItIsNow(life, signal);
 
-  const finished = (await adoptFinished(life, signal)) ?? (await startAndAwait(life, signal));
+  const finished =
+    life.source.pull === undefined
+      ? ((await adoptFinished(life, signal)) ?? (await startAndAwait(life, signal)))
+      : await announcePull(life, signal);
   return (await records.write('backup', finished, signal)) as ObtainedBackup;
 }
 
@@ -174,6 +177,28 @@ async function asItIsNow(life: Life, signal: AbortSignal): Promise<Instance> {
   const now = await patiently(life, async () => life.source.getInstance(region, id, signal), signal);
   if (now === undefined || now.status === 'Released') throw gone(life.instance);
   return now;
+}
+
+/**
+ * Where backups are pulled, nothing is started here and nothing can be adopted: all that is decided is the id. Whoever
+ * records it first has decided it, for all who come later.
+ */
+async function announcePull(life: Life, signal: AbortSignal): Promise<ObtainedBackup> {
+  await untilReady(life, signal);
+  const { instance, clock } = life;
+  const begun = await life.source.startBackup(instance, signal);
+  if (begun.kind !== 'pulled')
+    throw new BackupError('INTERNAL', `back up ${instance.id}: its source pulls, and says "${begun.kind}"`);
+  const at = toInstant(clock.now());
+  return {
+    ids: [begun.id],
+    jobIds: [],
+    mode: 'manual',
+    startedAt: at,
+    endedAt: at,
+    adopted: false,
+    shards: instance.shards,
+  };
 }
 
 async function adoptFinished(life: Life, signal: AbortSignal): Promise<ObtainedBackup | undefined> {
@@ -301,6 +326,11 @@ async function makeAttempt(
     if (result.kind === 'started')
       return { kind: 'awaited', awaited: { jobIds: result.jobIds, mode: 'manual', since, adopted: false } };
     if (result.kind === 'already-running') return await findRunning(life, signal);
+    if (result.kind === 'pulled')
+      throw new BackupError(
+        'INTERNAL',
+        `back up ${instance.id}: its source cannot pull, and says that it does`,
+      );
     log.warn('the answer to CreateBackup was lost; looking for the backup', {
       ...place(instance),
       reason: result.reason,

@@ -2,6 +2,7 @@
  * Where backups come from. One implementation per kind of source; rules that hold for all of them (selection,
  * waiting, adopting, completeness) are built on top of this interface and never inside an implementation.
  */
+import type { ByteStream } from '../transfer/byte-stream.ts';
 
 export type Architecture = 'standard' | 'cluster' | 'rwsplit';
 
@@ -42,7 +43,9 @@ export type StartResult =
   /** Refused, because one is running already: find and adopt it. */
   | { readonly kind: 'already-running' }
   /** No answer arrived: it may or may not have started. Look before doing anything else. */
-  | { readonly kind: 'unknown'; readonly reason: string };
+  | { readonly kind: 'unknown'; readonly reason: string }
+  /** Nothing was started: the backup is made while it is read, by `pull`, and this is to be its id. */
+  | { readonly kind: 'pulled'; readonly id: string };
 
 export type BackupMode = 'manual' | 'automated';
 
@@ -120,4 +123,46 @@ export interface Source {
    * backup whose rows are not all listed yet is returned with the files that are: completeness is judged above.
    */
   listBackups(instance: Instance, span: TimeSpan, signal: AbortSignal): Promise<readonly SourceBackup[]>;
+
+  /**
+   * Only of a source that keeps no backups, where nothing can be listed, adopted or downloaded twice. Looks at the
+   * instance and prepares to read it; no snapshot is taken yet. Throws, retryable, when it cannot be backed up now.
+   */
+  readonly pull?: (instance: Instance, signal: AbortSignal) => Promise<Pull>;
+}
+
+/** A backup that comes into being while it is read: one file for each shard. There is no common point in time. */
+export interface Pull {
+  readonly shards: readonly PullShard[];
+  /** Which node holds which keys, in a few characters: files that were pulled under another layout do not belong together. */
+  readonly layout: string;
+  /**
+   * Call it when all files are stored. Throws SOURCE_CHANGED when the layout is not what it was at the beginning, so that
+   * keys may be in two of the files or in none.
+   */
+  confirm(signal: AbortSignal): Promise<void>;
+}
+
+export interface PullShard {
+  /** 0-based. */
+  readonly shard: number;
+  readonly node: string;
+  /** The cluster slots that it holds (`0-5460,5470`): its file must hold no keys of others. Absent without a cluster. */
+  readonly slots?: string;
+  /** About as long as the file may be; 0 when nobody knows. */
+  readonly expectedBytes: number;
+  /**
+   * Takes a snapshot and begins to read it. Each call is another snapshot, of other bytes.
+   * @param name of the file, for errors
+   */
+  open(name: string, signal: AbortSignal): Promise<PulledStream>;
+}
+
+export interface PulledStream extends ByteStream {
+  /** What the server calls the point in its history that the snapshot shows. */
+  readonly id: string;
+  readonly server: string;
+  readonly role: 'primary' | 'replica';
+  /** Why replicas that are preferred were not used. */
+  readonly passedOver: readonly string[];
 }
