@@ -108,17 +108,17 @@ export interface Writer {
 
 /** Counts in one transaction at three places, again and again: a copy in which they disagree is of no one moment. */
 export function writeInto({ client }: RedisProcess, tag = ''): Writer {
-  let isStopping = false;
+  const stopping = new AbortController();
   let written = 0;
   const work = (async (): Promise<void> => {
-    while (!isStopping) {
+    while (!stopping.signal.aborted) {
       await client.multi().incr(`${tag}left`).rpush(`${tag}row`, ++written).incr(`${tag}right`).exec();
     }
   })();
   return {
     written: () => written,
     stop: async () => {
-      isStopping = true;
+      stopping.abort();
       await work;
     },
   };
