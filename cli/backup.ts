@@ -120,7 +120,7 @@ async function runHere(
       const files = showFiles(bars);
       try {
         const parts = {
-          source: cloud.sourceFor(upload.account),
+          source: cloud.sourceFor(upload.account, upload.server),
           store,
           target: store,
           http: cloud.http,
@@ -138,7 +138,7 @@ async function runHere(
     const result = await orchestrate(
       { ...request, plan, plans },
       {
-        sourceFor: (account) => cloud.sourceFor(account),
+        sourceFor: (account, server) => cloud.sourceFor(account, server),
         store,
         invoker,
         // Without a deadline there is nothing to hand over.

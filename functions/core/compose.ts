@@ -14,9 +14,11 @@ import { createFc2Functions } from './aliyun/fc2.ts';
 import { createFc3Functions } from './aliyun/fc3.ts';
 import { createOssStore, type OssStore } from './aliyun/oss.ts';
 import { createTairSource } from './aliyun/tair.ts';
-import type { Account, Destination, Environment } from './config.ts';
+import type { Account, Destination, Environment, Variables } from './config.ts';
 import { BackupError } from './errors.ts';
 import type { FunctionClient } from './invoker.ts';
+import type { RedisServer } from './redis/server.ts';
+import { createServerSource } from './redis/server-source.ts';
 import type { Source } from './source/source.ts';
 import { createHttpClient, type HttpClient } from './transfer/http.ts';
 import { createLeanHttpClient } from './transfer/lean-http.ts';
@@ -31,13 +33,18 @@ export interface Platform {
 
 export interface Cloud {
   storeFor(destination: Destination): OssStore;
-  /** The instances of an account: the caller's own, or the one whose role is named. */
-  sourceFor(account: Account | undefined): Source;
+  /** The instances of an account: the caller's own, or the one whose role is named; or that one server of one's own. */
+  sourceFor(account: Account | undefined, server?: RedisServer): Source;
   /** For downloads. */
   readonly http: HttpClient;
 }
 
-export function composeCloud(environment: Environment, platform: Platform = {}): Cloud {
+/** @param variables hold the passwords of servers, under the names that plans give */
+export function composeCloud(
+  environment: Environment,
+  platform: Platform = {},
+  variables: Variables = process.env,
+): Cloud {
   const { endpoints } = environment;
   const credentials = ownCredentials(platform);
   const accounts = new Map<string, Source>();
@@ -57,7 +64,9 @@ export function composeCloud(environment: Environment, platform: Platform = {}):
         ...(endpoints.oss === undefined ? {} : { endpoint: endpoints.oss }),
       }),
 
-    sourceFor: (account) => {
+    sourceFor: (account, server) => {
+      if (server !== undefined)
+        return createServerSource({ servers: [server], secretOf: (name) => variables[name] });
       const id = account === undefined ? '' : `${account.roleArn} ${account.externalId ?? ''}`;
       const known = accounts.get(id);
       if (known !== undefined) return known;

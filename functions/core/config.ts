@@ -7,6 +7,7 @@ import { distance } from 'fastest-levenshtein';
 import { LineCounter, isSeq, parseDocument } from 'yaml';
 import * as z from 'zod';
 import { BackupError } from './errors.ts';
+import { SELF_MANAGED, serverSchema, type RedisServer } from './redis/server.ts';
 import { parseWindow } from './window.ts';
 
 /** At most this many errors, or this share of the selected instances, before no new instance is started. */
@@ -114,10 +115,50 @@ const targetSchema = z
     },
   );
 
+const { id: serverIdSchema, url: serverUrlSchema, ...reachedBy } = serverSchema.shape;
+
+/** A server of one's own is a target by itself, and its only instance. */
+const serverTargetSchema = z
+  .strictObject({
+    redis: serverUrlSchema,
+    id: serverIdSchema,
+    ...reachedBy,
+    optional: z.boolean().optional(),
+  })
+  .refine(({ username, passwordFrom }) => username === undefined || passwordFrom !== undefined, {
+    message: 'a username needs passwordFrom, the name of the environment variable with its password',
+  })
+  .transform(({ redis, optional, ...server }) => ({
+    region: [SELF_MANAGED],
+    instances: [server.id],
+    server: { ...server, url: redis },
+    ...(optional === undefined ? {} : { optional }),
+  }));
+
+const anyTargetSchema = z.unknown().transform((value, context): Target => {
+  const isServer = typeof value === 'object' && value !== null && 'redis' in value;
+  const parsed = (isServer ? serverTargetSchema : targetSchema).safeParse(value, { reportInput: true });
+  if (parsed.success) return parsed.data;
+  // Issues of a schema inside are the same as those of this one: they only get a longer path.
+  for (const issue of parsed.error.issues) context.issues.push(issue as z.core.$ZodRawIssue);
+  return z.NEVER;
+});
+
 const keepCount = z.number().int().nonnegative().optional();
 
 const planSchema = z.strictObject({
-  targets: z.array(targetSchema).min(1, 'at least one target'),
+  targets: z
+    .array(anyTargetSchema)
+    .min(1, 'at least one target')
+    .superRefine((targets, context) => {
+      const ids = targets.flatMap(({ server }) => server?.id ?? []);
+      const again = ids.find((id, index) => ids.indexOf(id) !== index);
+      if (again !== undefined)
+        context.addIssue({
+          code: 'custom',
+          message: `two servers are called ${again}: their backups would be mixed up`,
+        });
+    }),
   /** Holds for all targets. */
   exclude,
   backup: z
@@ -181,7 +222,10 @@ const plansSchema = z.strictObject({
     .refine((plans) => Object.keys(plans).length > 0, 'at least one plan'),
 });
 
-export type Target = z.infer<typeof targetSchema>;
+export type Target = z.infer<typeof targetSchema> & {
+  /** A server of one's own; then region and instances name it, and nothing else is said. */
+  readonly server?: RedisServer;
+};
 export type Exclusion = z.infer<typeof exclusionSchema>;
 export type Account = z.infer<typeof accountSchema>;
 
@@ -309,6 +353,11 @@ export function readPlans(
     if (ossRegion === undefined) problems.push(`${at}.region: missing; set it there, or TAIRLIFT_OSS_REGION`);
     if (bucket === undefined) problems.push(`${at}.bucket: missing; set it there, or TAIRLIFT_BUCKET`);
     problems.push(...prefixProblems(`${at}.prefix`, prefix));
+    for (const [index, { server }] of plan.targets.entries()) {
+      const variable = server?.passwordFrom;
+      if (variable !== undefined && (variables[variable] ?? '') === '')
+        problems.push(`plans.${name}.targets.${index}.passwordFrom: the variable ${variable} is not set`);
+    }
     plans.set(name, {
       ...plan,
       name,
@@ -367,6 +416,8 @@ const KNOWN_KEYS = [
   'plans',
   ...Object.keys(planSchema.shape),
   ...Object.keys(targetSchema.shape),
+  'redis',
+  ...Object.keys(serverSchema.shape),
   ...Object.keys(accountSchema.shape),
   'adoptWithinHours',
   'timeoutMinutes',

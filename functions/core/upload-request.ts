@@ -1,6 +1,7 @@
 /** What the orchestrator asks of the uploader, and what the uploader leaves behind. Both sides read it from here. */
 import * as z from 'zod';
 import { BackupError, type ErrorRecord } from './errors.ts';
+import { serverSchema } from './redis/server.ts';
 
 const uploadRequestSchema = z.strictObject({
   runId: z.string().min(1),
@@ -12,6 +13,8 @@ const uploadRequestSchema = z.strictObject({
   destination: z.strictObject({ region: z.string().min(1), bucket: z.string().min(1), prefix: z.string() }),
   /** The role to assume in the account that owns the instance, when it is not the function's own. */
   account: z.strictObject({ roleArn: z.string(), externalId: z.string().optional() }).optional(),
+  /** How the instance is reached, when it is a server of one's own. Of its password only the variable's name. */
+  server: serverSchema.optional(),
   instance: z.strictObject({
     region: z.string().min(1),
     id: z.string().min(1),

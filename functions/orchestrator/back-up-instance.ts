@@ -362,7 +362,7 @@ interface Moment {
 
 function toRequest(job: InstanceJob, backup: ObtainedBackup, attempt: number): UploadRequest {
   const { region, id, name, engine, engineVersion, architecture } = job.selected.instance;
-  const { account } = job.selected;
+  const { account, server } = job.selected;
   return {
     runId: job.runId,
     plan: job.plan.name,
@@ -370,6 +370,7 @@ function toRequest(job: InstanceJob, backup: ObtainedBackup, attempt: number): U
     attempt,
     destination: job.plan.destination,
     ...(account === undefined ? {} : { account }),
+    ...(server === undefined ? {} : { server }),
     ...(job.bytesPerSecond === undefined ? {} : { bytesPerSecond: job.bytesPerSecond }),
     instance: { region, id, name, engine, engineVersion, architecture, shards: backup.shards },
     backup: {

@@ -374,7 +374,7 @@ async function backUpAll(
         ...(lastError === undefined ? {} : { lastError }),
       },
       {
-        source: sourceOf(selected.account),
+        source: sourceOf(selected.account, selected.server),
         store: parts.store,
         folder,
         turn: turnOf(instance.id),
@@ -418,8 +418,8 @@ async function backUpAll(
 /** The source of an account, in which instances that are looked at together share requests. */
 function sharedSources({ sourceFor, clock }: OrchestratorParts): SourceFor {
   const shared = new Map<Source, Source>();
-  return (account) => {
-    const source = sourceFor(account);
+  return (account, server) => {
+    const source = sourceFor(account, server);
     const known = shared.get(source) ?? shareLookups(source, clock);
     shared.set(source, known);
     return known;

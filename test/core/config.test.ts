@@ -181,6 +181,106 @@ plans:
     expect(problemOf(`plans:\n  a:\n    targets:\n      - ${target}\n`)).toContain(expected);
   });
 
+  it("takes servers of one's own as targets", () => {
+    const text = `
+plans:
+  nightly:
+    targets:
+      - { redis: "redis://10.0.0.1", id: orders }
+      - { redis: "rediss://cache.example:7000", id: cache, username: backup, passwordFrom: CACHE_PASSWORD, cluster: true, preferReplica: false, psync: xPSYNC, optional: true }
+      - { region: cn-hangzhou }
+`;
+    const plan = planNamed(plansOf(text, { ...variables, CACHE_PASSWORD: 'hush' }), 'nightly');
+
+    expect(plan.targets).toEqual([
+      {
+        region: ['self-managed'],
+        instances: ['orders'],
+        server: {
+          id: 'orders',
+          url: 'redis://10.0.0.1:6379',
+          cluster: 'auto',
+          preferReplica: true,
+          psync: 'PSYNC',
+        },
+      },
+      {
+        region: ['self-managed'],
+        instances: ['cache'],
+        server: {
+          id: 'cache',
+          url: 'rediss://cache.example:7000',
+          username: 'backup',
+          passwordFrom: 'CACHE_PASSWORD',
+          cluster: true,
+          preferReplica: false,
+          psync: 'xPSYNC',
+        },
+        optional: true,
+      },
+      { region: ['cn-hangzhou'] },
+    ]);
+    expect(JSON.stringify(plan)).not.toContain('hush');
+  });
+
+  it.each([
+    [
+      'a password in its address',
+      '{ redis: "redis://:hush@host", id: a1 }',
+      'line 4: plans.a.targets.0.redis: user name and password must not be in the address',
+    ],
+    [
+      'a user in its address',
+      '{ redis: "redis://me@host", id: a1 }',
+      'give them as username and passwordFrom',
+    ],
+    ['a database in its address', '{ redis: "redis://host/3", id: a1 }', 'a backup holds all databases'],
+    ['an address of another kind', '{ redis: "http://host", id: a1 }', 'begins with redis:// or rediss://'],
+    ['no address', '{ redis: "host:6379 ", id: a1 }', 'redis://'],
+    ['no id', '{ redis: "redis://host" }', 'plans.a.targets.0: id is missing'],
+    ['the id of a Tair instance', '{ redis: "redis://host", id: r-bp1abc }', 'those of Tair instances'],
+    [
+      'a region',
+      '{ redis: "redis://host", id: a1, region: cn-hangzhou }',
+      'plans.a.targets.0.region: unknown key',
+    ],
+    [
+      'a password',
+      '{ redis: "redis://host", id: a1, password: hush }',
+      'password: unknown key; did you mean "passwordFrom"?',
+    ],
+    [
+      'a user without a password',
+      '{ redis: "redis://host", id: a1, username: me }',
+      'a username needs passwordFrom',
+    ],
+    [
+      'a variable that is not set',
+      '{ redis: "redis://host", id: a1, passwordFrom: NOT_SET }',
+      'plans.a.targets.0.passwordFrom: the variable NOT_SET is not set',
+    ],
+    [
+      'a name that is no variable',
+      '{ redis: "redis://host", id: a1, passwordFrom: "hush!" }',
+      'the name of an environment variable',
+    ],
+    ['a cluster of neither kind', '{ redis: "redis://host", id: a1, cluster: maybe }', 'auto, true or false'],
+    [
+      'certificates that are none',
+      '{ redis: "redis://host", id: a1, ca: /etc/ca.pem }',
+      'certificates as PEM text',
+    ],
+    [
+      'the same id twice',
+      '{ redis: "redis://host", id: a1 }\n      - { redis: "redis://other", id: a1 }',
+      'two servers are called a1',
+    ],
+  ])('refuses a server with %s', (_name, target, expected) => {
+    const problem = problemOf(`plans:\n  a:\n    targets:\n      - ${target}\n`);
+    expect(problem).toContain(expected);
+    expect(problem).not.toContain('hush');
+  });
+
   it('names a variable that a plan refers to and that is not set', () => {
     expect(problemOf(`${MINIMAL}    notify: [{ dingtalk: "\${env:HOOK}" }]\n`)).toContain(
       'plans.nightly.notify.0.dingtalk: the variable HOOK is not set',

@@ -184,7 +184,9 @@ async function asItIsNow(life: Life, signal: AbortSignal): Promise<Instance> {
  * records it first has decided it, for all who come later.
  */
 async function announcePull(life: Life, signal: AbortSignal): Promise<ObtainedBackup> {
+  await untilAdmitted(life, 1, signal);
   await untilReady(life, signal);
+  await life.turn?.confirm(1, signal);
   const { instance, clock } = life;
   const begun = await life.source.startBackup(instance, signal);
   if (begun.kind !== 'pulled')

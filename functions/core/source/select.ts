@@ -2,12 +2,15 @@
 import pLimit from 'p-limit';
 import type { Account, Exclusion, Plan, Target } from '../config.ts';
 import { BackupError, asBackupError } from '../errors.ts';
+import type { RedisServer } from '../redis/server.ts';
 import type { Instance, Source } from './source.ts';
 
 export interface Selected {
   readonly instance: Instance;
   /** The role to assume in the account that owns it, when that is another one. */
   readonly account?: Account;
+  /** How it is reached, when it is a server of one's own. */
+  readonly server?: RedisServer;
   /** The target that took it, by its place in the plan: `targets[1]: cn-shanghai, tags backup=nightly`. */
   readonly rule: string;
 }
@@ -42,8 +45,11 @@ export interface Selection {
   readonly problems: readonly BackupError[];
 }
 
-/** The source through which the instances of an account are reached; without one, the function's own account. */
-export type SourceFor = (account: Account | undefined) => Source;
+/**
+ * The source through which the instances of an account are reached, without one those of the function's own account; or
+ * the one server that is given.
+ */
+export type SourceFor = (account: Account | undefined, server?: RedisServer) => Source;
 
 /** The part of a plan that selects. */
 export type Selecting = Pick<Plan, 'targets' | 'exclude'>;
@@ -78,6 +84,7 @@ export async function selectInstances(
     const { found, failures } = listed[index] ?? { found: [], failures: [] };
     const rule = `targets[${index}]: ${describeTarget(target)}`;
     const account = target.account === undefined ? {} : { account: target.account };
+    const server = target.server === undefined ? {} : { server: target.server };
     const exclusions = [
       ...(target.exclude ?? []).map((one) => ({ where: `targets[${index}].exclude`, ...one })),
       ...exclude.map((one) => ({ where: 'exclude', ...one })),
@@ -88,7 +95,7 @@ export async function selectInstances(
       const exclusion = exclusionOf(instance, exclusions);
       if (exclusion !== undefined) left.push({ instance, ...account, rule, exclusion });
       else if (!selected.has(placeOf(instance)))
-        selected.set(placeOf(instance), { instance, ...account, rule });
+        selected.set(placeOf(instance), { instance, ...account, ...server, rule });
     }
     for (const one of left) if (!leftOut.has(placeOf(one.instance))) leftOut.set(placeOf(one.instance), one);
     problems.push(...toProblems(target, failures));
@@ -126,7 +133,8 @@ export function covers(regions: string, region: string): boolean {
 
 /** `cn-hangzhou, tags backup=nightly`, for messages. */
 export function describeTarget(target: Target): string {
-  const { region, instances, account } = target;
+  const { region, instances, account, server } = target;
+  if (server !== undefined) return `${server.id} at ${server.url}`;
   return [
     region === '*' ? 'all regions' : region.join(' '),
     ...(instances === undefined ? [] : [`instances ${instances.join(' ')}`]),
@@ -166,7 +174,7 @@ async function listTarget(
   let source: Source;
   let regions: readonly string[];
   try {
-    source = sourceFor(target.account);
+    source = sourceFor(target.account, target.server);
     regions = target.region === '*' ? await limit(async () => source.listRegions(signal)) : target.region;
   } catch (error) {
     return { found: [], failures: [{ error: asBackupError(error) }] };
