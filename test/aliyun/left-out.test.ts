@@ -10,7 +10,7 @@ import { createFunctionInvoker } from '../../functions/core/invoker.ts';
 import type { UploadRequest } from '../../functions/core/upload-request.ts';
 import { testInvoker } from '../contracts/invoker.ts';
 import { testObjectStore } from '../contracts/object-store.ts';
-import { CONTRACT_INSTANCES, testSource } from '../contracts/source.ts';
+import { CONTRACT_INSTANCES, STAGED, testSource } from '../contracts/source.ts';
 import { testUploadTarget } from '../contracts/upload-target.ts';
 import { startFc } from '../emulator/fc/fc-world.ts';
 import { BUCKET, startOss } from '../emulator/oss/start-oss.ts';
@@ -61,6 +61,8 @@ describe('Tair, without what is never called,', () => {
     const environment = readEnvironment({ TAIRLIFT_ENDPOINT_TAIR: world.endpoints.tair });
     return {
       source: composeCloud(environment, { region: REGION, credentials: accessKey }).sourceFor(undefined),
+      region: REGION,
+      instances: STAGED,
       now: () => world.clock.now(),
       hold: (id) => tair.holdBackup(id),
       failNext: (id) => tair.failNextBackup(id),

@@ -9,7 +9,7 @@ import type { Source } from '../../functions/core/source/source.ts';
 import type { Effect, FaultScript } from '../../emulator/faults.ts';
 import type { Role, Session } from '../../emulator/identity.ts';
 import type { InstanceSpec } from '../../emulator/world.ts';
-import { CONTRACT_INSTANCES, testSource } from '../contracts/source.ts';
+import { CONTRACT_INSTANCES, STAGED, testSource } from '../contracts/source.ts';
 import { startTair, type RunningTair } from '../emulator/tair/start-tair.ts';
 
 const { signal } = new AbortController();
@@ -50,6 +50,8 @@ for (const nonClusterBackupList of ['empty', 'error'] as const) {
     });
     return {
       source: sourceOf(running),
+      region: REGION,
+      instances: STAGED,
       now: () => running.world.clock.now(),
       hold: (id) => running.tair.holdBackup(id),
       failNext: (id) => running.tair.failNextBackup(id),

@@ -1,19 +1,40 @@
-/** What every Source promises. Run on the double and on Tair. */
+/** What every Source promises. Run on the double, on Tair, and on servers of one's own. */
 import { toInstant } from '../../functions/core/clock.ts';
-import type { Instance, Source, SourceBackup } from '../../functions/core/source/source.ts';
+import type { Instance, Pull, Source, SourceBackup } from '../../functions/core/source/source.ts';
 
-/** A service with these instances in cn-hangzhou, and a hand on what it does. */
+/** A source of which this much is known beforehand. */
 export interface SourceStage {
   readonly source: Source;
+  readonly region: string;
+  /** All of its instances. */
+  readonly instances: readonly StagedInstance[];
   /** Milliseconds since 1970, of the service. */
   now(): number;
+  close(): Promise<void>;
+}
+
+export interface StagedInstance {
+  readonly id: string;
+  readonly architecture?: 'cluster' | undefined;
+  readonly shards?: number | undefined;
+  /** Why it can have no backup. */
+  readonly noBackup?: boolean;
+}
+
+/** One with backups that are made by the service, and a hand on what it does. It holds CONTRACT_INSTANCES. */
+export interface ServiceStage extends SourceStage {
   /** Backups of the instance stay unfinished until the returned function is called. */
   hold(id: string): () => void;
   failNext(id: string): void;
   setStatus(id: string, status: string): void;
   /** No more manual backups today. */
   exhaustQuota(): void;
-  close(): Promise<void>;
+}
+
+/** One whose backups are pulled. */
+export interface PullStage extends SourceStage {
+  /** Something changes who holds which keys of that instance. */
+  disturb(id: string): Promise<void>;
 }
 
 export const CONTRACT_INSTANCES = [
@@ -24,12 +45,168 @@ export const CONTRACT_INSTANCES = [
   { id: 'r-single', nodes: 'single' },
 ] as const;
 
-const REGION = 'cn-hangzhou';
+export const STAGED: readonly StagedInstance[] = CONTRACT_INSTANCES.map((spec) => ({
+  id: spec.id,
+  ...('architecture' in spec ? { architecture: spec.architecture, shards: spec.shards } : {}),
+  ...('nodes' in spec ? { noBackup: true } : {}),
+}));
 
-export function testSource(name: string, open: () => Promise<SourceStage>): void {
+export const REGION = 'cn-hangzhou';
+
+const { signal } = new AbortController();
+
+async function idsOf(
+  source: Source,
+  query: Parameters<Source['listInstances']>[0],
+): Promise<readonly string[]> {
+  const found: string[] = [];
+  for await (const { id } of source.listInstances(query, signal)) found.push(id);
+  return found.sort();
+}
+
+async function instanceOf({ source, region }: SourceStage, id: string): Promise<Instance> {
+  const found = await source.getInstance(region, id, signal);
+  if (found === undefined) throw new Error(`no instance ${id}`);
+  return found;
+}
+
+/** What holds of all sources. */
+function testAnySource(open: () => SourceStage): void {
+  let stage: SourceStage;
+  let source: Source;
+  beforeEach(() => {
+    stage = open();
+    ({ source } = stage);
+  });
+
+  const all = (): readonly string[] => stage.instances.map(({ id }) => id).sort();
+
+  it('lists every instance of a region, each once', async () => {
+    expect(await idsOf(source, { region: stage.region })).toEqual(all());
+    expect(await source.listRegions(signal)).toContain(stage.region);
+  });
+
+  it('lists by ids, and leaves out those that do not exist', async () => {
+    const [first = ''] = all();
+    expect(await idsOf(source, { region: stage.region, ids: [first, 'r-gone'] })).toEqual([first]);
+    expect(await idsOf(source, { region: stage.region, ids: ['r-gone'] })).toEqual([]);
+  });
+
+  it('lists none where none carries a tag', async () => {
+    expect(await idsOf(source, { region: stage.region, tags: { backup: 'weekly' } })).toEqual([]);
+  });
+
+  it('describes each instance, with its number of shards, in a list as by itself', async () => {
+    for (const { id, architecture = 'standard', shards = 1 } of stage.instances) {
+      const instance = await instanceOf(stage, id);
+      expect(instance).toMatchObject({ region: stage.region, id, architecture, shards, status: 'Normal' });
+      expect(instance.engine).not.toBe('');
+      expect(instance.engineVersion).toMatch(/^\d+\./);
+      for await (const listed of source.listInstances({ region: stage.region, ids: [id] }, signal))
+        expect(listed).toEqual(instance);
+    }
+  });
+
+  it('answers undefined for an instance that does not exist', async () => {
+    expect(await source.getInstance(stage.region, 'r-gone', signal)).toBeUndefined();
+  });
+
+  it('lists no backups and no running jobs where none was ever asked for', async () => {
+    const span = { from: toInstant(stage.now() - 3600_000), to: toInstant(stage.now() + 60_000) };
+    for (const { id } of stage.instances) {
+      const instance = await instanceOf(stage, id);
+      expect(await source.listBackups(instance, span, signal)).toEqual([]);
+      expect((await source.listJobs(instance, signal)).filter(({ state }) => state === 'running')).toEqual(
+        [],
+      );
+    }
+  });
+
+  it('says by name that an instance is gone when a backup of it is asked for', async () => {
+    const instance = await instanceOf(stage, all()[0] ?? '');
+    await expect(source.startBackup({ ...instance, id: 'r-gone' }, signal)).rejects.toMatchObject({
+      code: 'INSTANCE_NOT_FOUND',
+    });
+  });
+
+  it('has its backups made either by the service or by pulling, and says so', async () => {
+    for (const { id, noBackup } of stage.instances) {
+      if (noBackup === true) continue;
+      const begun = await source.startBackup(await instanceOf(stage, id), signal);
+      expect(begun.kind).toBe(source.pull === undefined ? 'started' : 'pulled');
+    }
+  });
+}
+
+/** Of a source whose backups are pulled: nothing is kept there, and each reading is another snapshot. */
+export function testPulledSource(name: string, open: () => Promise<PullStage>): void {
   describe(`${name} as a source`, () => {
-    const { signal } = new AbortController();
-    let stage: SourceStage;
+    let stage: PullStage;
+    // Nothing is left behind at such a source, so one is enough for all tests but the last.
+    beforeAll(async () => (stage = await open()));
+    afterAll(async () => stage.close());
+
+    testAnySource(() => stage);
+
+    const pull = async (id: string): Promise<Pull> => {
+      const prepared = await stage.source.pull?.(await instanceOf(stage, id), signal);
+      if (prepared === undefined) throw new Error('it does not pull');
+      return prepared;
+    };
+
+    it('has nothing in the regions of others', async () => {
+      expect(await idsOf(stage.source, { region: REGION })).toEqual([]);
+      expect(await stage.source.getInstance(REGION, stage.instances[0]?.id ?? '', signal)).toBeUndefined();
+    });
+
+    it('gives each backup an id of its own', async () => {
+      const [first] = stage.instances;
+      const instance = await instanceOf(stage, first?.id ?? '');
+      const ids = [
+        await stage.source.startBackup(instance, signal),
+        await stage.source.startBackup(instance, signal),
+      ];
+      expect(new Set(ids.map((begun) => (begun.kind === 'pulled' ? begun.id : ''))).size).toBe(2);
+    });
+
+    it('has a stream for each shard, which is read to its end, and is a whole', async () => {
+      for (const { id, shards = 1 } of stage.instances) {
+        const prepared = await pull(id);
+        expect(prepared.shards.map(({ shard }) => shard)).toEqual(
+          Array.from({ length: shards }, (_, shard) => shard),
+        );
+        expect(new Set(prepared.shards.map(({ node }) => node)).size).toBe(shards);
+        for (const shard of prepared.shards) {
+          const stream = await shard.open(`${shard.shard}.rdb`, signal);
+          const into = Buffer.alloc(1024 * 1024);
+          const bytes = await stream.read(into, signal);
+          expect(await stream.read(into.subarray(bytes), signal)).toBe(0);
+          expect(into.toString('latin1', 0, 5)).toMatch(/^(REDIS|VALKE)$/);
+          expect(into[bytes - 9]).toBe(0xff);
+          expect(stream.id).not.toBe('');
+          stream.close();
+        }
+        await prepared.confirm(signal);
+      }
+    });
+
+    it('is looked at in the same way twice, and not confirmed once it has changed', async () => {
+      const cluster = stage.instances.find(({ architecture }) => architecture === 'cluster')?.id ?? '';
+      const before = await pull(cluster);
+      expect((await pull(cluster)).layout).toBe(before.layout);
+
+      await stage.disturb(cluster);
+
+      await expect(before.confirm(signal)).rejects.toMatchObject({ code: 'SOURCE_CHANGED', retryable: true });
+      expect((await pull(cluster)).layout).not.toBe(before.layout);
+    });
+  });
+}
+
+/** Of a source whose service makes and keeps the backups. */
+export function testSource(name: string, open: () => Promise<ServiceStage>): void {
+  describe(`${name} as a source`, () => {
+    let stage: ServiceStage;
     let source: Source;
     beforeEach(async () => {
       stage = await open();
@@ -37,18 +214,12 @@ export function testSource(name: string, open: () => Promise<SourceStage>): void
     });
     afterEach(async () => stage.close());
 
+    testAnySource(() => stage);
+
     const ids = async (
       query: Omit<Parameters<Source['listInstances']>[0], 'region'>,
-    ): Promise<readonly string[]> => {
-      const found: string[] = [];
-      for await (const { id } of source.listInstances({ region: REGION, ...query }, signal)) found.push(id);
-      return found.sort();
-    };
-    const instance = async (id: string): Promise<Instance> => {
-      const found = await source.getInstance(REGION, id, signal);
-      if (found === undefined) throw new Error(`no instance ${id}`);
-      return found;
-    };
+    ): Promise<readonly string[]> => idsOf(source, { region: REGION, ...query });
+    const instance = async (id: string): Promise<Instance> => instanceOf(stage, id);
     const backupsOf = async (of: Instance): Promise<readonly SourceBackup[]> =>
       source.listBackups(
         of,
@@ -62,16 +233,6 @@ export function testSource(name: string, open: () => Promise<SourceStage>): void
         await new Promise((resolve) => setImmediate(resolve));
       }
     };
-
-    it('lists every instance of a region, each once', async () => {
-      expect(await ids({})).toEqual(['r-cluster', 'r-elder', 'r-other', 'r-single', 'r-standard']);
-      expect(await source.listRegions(signal)).toContain(REGION);
-    });
-
-    it('lists by ids, and leaves out those that do not exist', async () => {
-      expect(await ids({ ids: ['r-other', 'r-gone', 'r-cluster'] })).toEqual(['r-cluster', 'r-other']);
-      expect(await ids({ ids: ['r-gone'] })).toEqual([]);
-    });
 
     it('lists those that carry all of the tags', async () => {
       expect(await ids({ tags: { backup: 'nightly' } })).toEqual(['r-cluster', 'r-standard']);
@@ -95,12 +256,6 @@ export function testSource(name: string, open: () => Promise<SourceStage>): void
         status: 'Normal',
         tags: { backup: 'nightly', team: 'a' },
       });
-      expect(await instance('r-cluster')).toMatchObject({ architecture: 'cluster', shards: 3 });
-      expect(await instance('r-elder')).toMatchObject({ architecture: 'cluster', shards: 3 });
-    });
-
-    it('answers undefined for an instance that does not exist', async () => {
-      expect(await source.getInstance(REGION, 'r-gone', signal)).toBeUndefined();
     });
 
     it('says of an instance without backups why', async () => {

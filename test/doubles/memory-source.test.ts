@@ -1,4 +1,4 @@
-import { CONTRACT_INSTANCES, testSource } from '../contracts/source.ts';
+import { CONTRACT_INSTANCES, REGION, STAGED, testSource } from '../contracts/source.ts';
 import { createMemorySource } from './memory-source.ts';
 import { createVirtualClock } from './virtual-clock.ts';
 
@@ -19,6 +19,8 @@ testSource('the memory double', async () => {
   source.durationMs = 0;
   return {
     source,
+    region: REGION,
+    instances: STAGED,
     now: () => clock.now(),
     hold: () => {
       source.next({ endsAtMs: Infinity });
