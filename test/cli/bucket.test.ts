@@ -145,6 +145,31 @@ describe('with a bucket', () => {
     expect(emulator.tair.createBackupCalls('r-plain')).toBe(before + 1);
   }, 90_000);
 
+  it('backup that was stopped in the middle of a file goes on with it', async () => {
+    const before = emulator.tair.createBackupCalls('r-plain');
+    const args = [
+      'backup',
+      '--plan',
+      'nightly',
+      '--instance',
+      'r-plain',
+      '--run',
+      '20261101T000001Z-nightly',
+    ];
+    emulator.world.faults.add({
+      service: 'download',
+      times: -1,
+      effect: { kind: 'drip', bytesPerSecond: 50 },
+    });
+    const stopped = await tairlift(args, { interruptAt: 'the backup is opened' });
+    expect(stopped.code).toBe(130);
+    emulator.world.faults.clear();
+    const resumed = await tairlift(args);
+    expect(resumed.stdout).toContain('1 of 1 stored');
+    expect(resumed.code).toBe(0);
+    expect(emulator.tair.createBackupCalls('r-plain')).toBe(before + 1);
+  }, 90_000);
+
   it('list shows the newest backup first, and one instance on request', async () => {
     const { backups } = (await json('list')) as {
       backups: { instance: { id: string }; level: string; bytes: number }[];

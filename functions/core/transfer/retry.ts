@@ -106,7 +106,8 @@ export function createPatience(
 export function stopReason(signal: AbortSignal): BackupError {
   const reason: unknown = signal.reason;
   if (reason instanceof BackupError) return reason;
-  return new BackupError('INTERRUPTED', 'stop as asked', { cause: reason });
+  // Nothing is wrong with the work: whoever goes on with it may well succeed.
+  return new BackupError('INTERRUPTED', 'stop as asked', { retryable: true, cause: reason });
 }
 
 export function throwIfStopped(signal: AbortSignal): void {
