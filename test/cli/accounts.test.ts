@@ -74,6 +74,43 @@ describe('a plan for instances of another account', () => {
     expect(callers).toEqual([`acs:ram::${THEIRS}:assumed-role/tairlift-source/tairlift`]);
   });
 
+  it.each([
+    ['no external id where one is demanded', 'tairlift-source', '', 'NoPermission', 'demand no external id'],
+    [
+      'a role that does not exist',
+      'tairlift-sauce',
+      ', externalId: team-a',
+      'EntityNotExist.Role',
+      'the role exists',
+    ],
+  ])(
+    'says what the service answers to %s, and what to check',
+    async (_what, role, externalId, code, check) => {
+      const plans = join(folder, 'refused.yaml');
+      const account = `{ roleArn: "acs:ram::${THEIRS}:role/${role}"${externalId} }`;
+      writeFileSync(plans, `plans: { theirs: { targets: [{ region: ${REGION}, account: ${account} }] } }\n`);
+      const env = { ...emulator.environment, TAIRLIFT_BUCKET: BUCKET, TAIRLIFT_OSS_REGION: REGION };
+      const asked = emulator.world.journal.entries({ service: 'sts' }).length;
+
+      const ended = await runCli(['plan', '--plan', 'theirs', '--plans', plans, '--json'], { env });
+
+      expect(JSON.parse(ended.stdout)).toMatchObject({
+        status: 'failed',
+        problems: [
+          {
+            code: 'PERMISSION_DENIED',
+            message: expect.stringContaining(`role/${role}: ${code}`) as string,
+            details: { serviceCode: code },
+            hint: expect.stringContaining(check) as string,
+          },
+        ],
+      });
+      expect(ended.code).toBe(1);
+      // What is refused is not asked for again and again.
+      expect(emulator.world.journal.entries({ service: 'sts' }).length - asked).toBeLessThanOrEqual(2);
+    },
+  );
+
   it('fails by name when the external id is not the one they demand, and touches nothing', async () => {
     const before = emulator.oss.list(BUCKET).filter(({ key }) => key.startsWith('Backup_')).length;
     const { code, summary } = await backup('team-b');

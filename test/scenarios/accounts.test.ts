@@ -38,6 +38,10 @@ const PLANS = `plans:
       - { region: "*", account: ${accountWith('team-b')} }
 `;
 
+const EVERYWHERE = `  everywhere:
+    targets: [{ region: "*", name: reports }]
+`;
+
 const own = (id: string, region: string, more: Partial<InstanceSpec> = {}): InstanceSpec => ({
   id,
   region,
@@ -69,7 +73,7 @@ describe('two accounts, three regions, and the bucket in a fourth', () => {
   let emulator: Emulator;
 
   beforeAll(async () => {
-    writeFileSync(plansPath, PLANS);
+    writeFileSync(plansPath, PLANS + EVERYWHERE);
     emulator = await startEmulator({
       buckets: [{ name: BUCKET, region: BUCKET_REGION }],
       instances: INSTANCES,
@@ -208,6 +212,23 @@ describe('two accounts, three regions, and the bucket in a fourth', () => {
     expect(callersOf('sts', 'AssumeRole').length - sessions).toBe(2); // the orchestrator's new one, the uploader's
   });
 
+  it('one region of all that cannot be listed is named, and the others go on', async () => {
+    const fault = emulator.world.faults.add({
+      service: 'tair',
+      action: 'DescribeInstances',
+      target: '^us-east-1$',
+      times: -1,
+      effect: { kind: 'error', status: 403, code: 'Forbidden.RAM', message: 'User not authorized' },
+    });
+
+    const error = await call({ plan: 'everywhere' }).catch((thrown: unknown) => thrown);
+    emulator.world.faults.remove(fault);
+
+    const message = error instanceof Error ? error.message : 'no error';
+    expect(message).toContain('ended partial: 1 of 1 stored');
+    expect(message).toContain('PERMISSION_DENIED (list the instances of us-east-1, name reports');
+  });
+
   it('a role that is refused fails its target by name, and the others go on', async () => {
     const error = await call({ plan: 'mistaken' }).catch((thrown: unknown) => thrown);
 
@@ -216,7 +237,7 @@ describe('two accounts, three regions, and the bucket in a fourth', () => {
     expect(message).toContain('PERMISSION_DENIED');
     expect(message).toContain(`list the instances of all regions, through ${ROLE}`);
     expect(message).not.toContain('team-b');
-    expect(storedKeys().filter((key) => key.startsWith('Backup_r-weekly/'))).toHaveLength(1);
+    expect(storedKeys().filter((key) => /^Backup_r-weekly\/.*-mistaken\//.test(key))).toHaveLength(1);
   });
 });
 

@@ -68,61 +68,26 @@ export async function selectInstances(
   sourceFor: SourceFor,
   signal: AbortSignal,
 ): Promise<Selection> {
-  const selected = new Map<string, Selected>();
-  const leftOut = new Map<string, LeftOut>();
-  const missing = new Map<string, Missing>();
-  const unmatched: string[] = [];
-  const problems: BackupError[] = [];
-
   const limit = pLimit(LISTS_AT_ONCE);
-  const listed = await Promise.all(
-    targets.map(async (target) => listTarget(target, sourceFor, limit, signal)),
+  const judged = await Promise.all(
+    targets.map(async (target, index) =>
+      judge(target, `targets[${index}]`, exclude, await listTarget(target, sourceFor, limit, signal)),
+    ),
   );
   signal.throwIfAborted();
 
-  for (const [index, target] of targets.entries()) {
-    const { found, failures } = listed[index] ?? { found: [], failures: [] };
-    const rule = `targets[${index}]: ${describeTarget(target)}`;
-    const account = target.account === undefined ? {} : { account: target.account };
-    const server = target.server === undefined ? {} : { server: target.server };
-    const exclusions = [
-      ...(target.exclude ?? []).map((one) => ({ where: `targets[${index}].exclude`, ...one })),
-      ...exclude.map((one) => ({ where: 'exclude', ...one })),
-    ];
-    const matches = found.filter((instance) => isLike(instance, target));
-    const left: LeftOut[] = [];
-    for (const instance of matches) {
-      const exclusion = exclusionOf(instance, exclusions);
-      if (exclusion !== undefined) left.push({ instance, ...account, rule, exclusion });
-      else if (!selected.has(placeOf(instance)))
-        selected.set(placeOf(instance), { instance, ...account, ...server, rule });
-    }
-    for (const one of left) if (!leftOut.has(placeOf(one.instance))) leftOut.set(placeOf(one.instance), one);
-    problems.push(...toProblems(target, failures));
-    // What could not be listed may hold what seems to be missing: nothing is said about it but that.
-    if (failures.length > 0 || target.optional === true) continue;
-    const region = target.region === '*' ? '*' : target.region.join(',');
-    const absent = (target.instances ?? []).filter((id) => !matches.some((instance) => instance.id === id));
-    for (const id of absent) missing.set(`${region}/${id}`, { region, id });
-    if (matches.length === left.length && absent.length === 0) unmatched.push(`${rule}${whyNone(left)}`);
-  }
-
-  const isElsewhere = (one: Missing): boolean =>
-    [...selected.values()].some(
-      ({ instance }) => instance.id === one.id && covers(one.region, instance.region),
-    ) ||
-    [...missing.values()].some(
-      (other) => other !== one && other.id === one.id && covers(other.region, one.region),
-    );
+  const selected = firstOfEach(judged.flatMap(({ taken }) => taken));
+  const leftOut = firstOfEach(judged.flatMap(({ left }) => left));
+  for (const place of selected.keys()) leftOut.delete(place);
   return {
-    selected: [...selected.entries()].sort(byPlace).map(([, entry]) => entry),
-    leftOut: [...leftOut.entries()]
-      .filter(([place]) => !selected.has(place))
-      .sort(byPlace)
-      .map(([, entry]) => entry),
-    missing: [...missing.values()].filter((one) => !isElsewhere(one)),
-    unmatched,
-    problems,
+    selected: inOrder(selected),
+    leftOut: inOrder(leftOut),
+    missing: nowhere(
+      judged.flatMap(({ missing }) => missing),
+      inOrder(selected),
+    ),
+    unmatched: judged.flatMap(({ unmatched }) => unmatched),
+    problems: judged.flatMap(({ problems }) => problems),
   };
 }
 
@@ -150,6 +115,71 @@ export function matchesPattern(name: string, pattern: string): boolean {
     .replaceAll(/\*+/g, '[^]*')
     .replaceAll('?', '[^]');
   return new RegExp(`^${expression}$`, 'u').test(name);
+}
+
+interface Judged {
+  readonly taken: readonly Selected[];
+  readonly left: readonly LeftOut[];
+  readonly missing: readonly Missing[];
+  /** The target itself, when it has to take something and takes nothing. */
+  readonly unmatched: readonly string[];
+  readonly problems: readonly BackupError[];
+}
+
+/** What one target makes of what was listed for it. */
+function judge(
+  target: Target,
+  where: string,
+  excluded: readonly Exclusion[],
+  { found, failures }: Listed,
+): Judged {
+  const rule = `${where}: ${describeTarget(target)}`;
+  const exclusions = [
+    ...(target.exclude ?? []).map((exclusion) => ({ where: `${where}.exclude`, ...exclusion })),
+    ...excluded.map((exclusion) => ({ where: 'exclude', ...exclusion })),
+  ];
+  const taken: Selected[] = [];
+  const left: LeftOut[] = [];
+  const matches = found.filter((instance) => isLike(instance, target));
+  for (const instance of matches) {
+    const one = { instance, rule, ...(target.account === undefined ? {} : { account: target.account }) };
+    const exclusion = exclusionOf(instance, exclusions);
+    if (exclusion === undefined)
+      taken.push({ ...one, ...(target.server === undefined ? {} : { server: target.server }) });
+    else left.push({ ...one, exclusion });
+  }
+  const problems = toProblems(target, failures);
+  // What could not be listed may hold what seems to be missing: nothing is said about it but that.
+  if (failures.length > 0 || target.optional === true)
+    return { taken, left, problems, missing: [], unmatched: [] };
+  const region = target.region === '*' ? '*' : target.region.join(',');
+  const missing = (target.instances ?? [])
+    .filter((id) => !matches.some((instance) => instance.id === id))
+    .map((id) => ({ region, id }));
+  const unmatched = taken.length + missing.length === 0 ? [`${rule}${whyNone(left)}`] : [];
+  return { taken, left, problems, missing, unmatched };
+}
+
+/** An instance that several targets match counts as what the first of them makes of it. */
+function firstOfEach<T extends { readonly instance: Instance }>(entries: readonly T[]): Map<string, T> {
+  const first = new Map<string, T>();
+  for (const entry of entries)
+    if (!first.has(placeOf(entry.instance))) first.set(placeOf(entry.instance), entry);
+  return first;
+}
+
+function inOrder<T>(byPlace: ReadonlyMap<string, T>): readonly T[] {
+  return [...byPlace.entries()].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, entry]) => entry);
+}
+
+/** What is missing wherever it was looked for, each id once for a place. */
+function nowhere(missing: readonly Missing[], selected: readonly Selected[]): readonly Missing[] {
+  const once = [...new Map(missing.map((one) => [`${one.region}/${one.id}`, one])).values()];
+  return once.filter(
+    (one) =>
+      !selected.some(({ instance }) => instance.id === one.id && covers(one.region, instance.region)) &&
+      !once.some((other) => other !== one && other.id === one.id && covers(other.region, one.region)),
+  );
 }
 
 interface Listed {
@@ -301,8 +331,4 @@ function toProblems(target: Target, failures: readonly Failure[]): readonly Back
 
 function placeOf({ region, id }: Instance): string {
   return `${region}/${id}`;
-}
-
-function byPlace([a]: readonly [string, unknown], [b]: readonly [string, unknown]): number {
-  return a < b ? -1 : 1;
 }
