@@ -156,7 +156,9 @@ export function toRunError(summary: Summary): BackupError {
   const failures = instances.filter((result) => result.status === 'failed');
   const told = failures.slice(0, MAX_TOLD);
   const sentences = [
-    `run ${runId} ended ${status}: ${counts.stored} of ${counts.selected} stored, ${counts.failed} failed, ${counts.skipped} skipped`,
+    summary.dryRun === true
+      ? `dry run of ${summary.plan} ended ${status}: ${counts.selected - counts.failed - counts.skipped} of ${counts.selected} would be backed up`
+      : `run ${runId} ended ${status}: ${counts.stored} of ${counts.selected} stored, ${counts.failed} failed, ${counts.skipped} skipped`,
     ...told.map(({ instanceId, error }) => `${instanceId} ${briefly(error)}`),
     ...(failures.length > told.length ? [`and ${failures.length - told.length} more`] : []),
     ...(counts.selected > 0 && counts.skipped === counts.selected

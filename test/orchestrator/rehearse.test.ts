@@ -194,6 +194,16 @@ describe('a dry run', () => {
     expect(summary.uncovered).toBeUndefined();
   });
 
+  it('in which a target takes nothing ends in an error that does not speak of a run', async () => {
+    const summary = await rehearsed({
+      nightly: 'targets: [{ region: cn-beijing }, { region: cn-shanghai }]',
+    });
+
+    expect(toRunError(summary).message).toMatch(
+      /^dry run of nightly ended partial: 1 of 1 would be backed up; NOTHING_SELECTED \(.*targets\[1\]: cn-shanghai\)/,
+    );
+  });
+
   it('of all plans reads each list once', async () => {
     let lists = 0;
     ours.onAsk = () => void lists++;
