@@ -57,6 +57,8 @@ export interface Identity {
   lookup(accessKeyId: string, securityToken: string | undefined): Lookup;
   /** Makes a session's token expire now. Unknown ids are ignored. */
   expire(accessKeyId: string): void;
+  /** The time against which times in signatures are held. */
+  callersNow(): number;
 }
 
 export function createIdentity(clock: Clock): Identity {
@@ -64,6 +66,7 @@ export function createIdentity(clock: Clock): Identity {
   const roles = new Map<string, Role>();
 
   return {
+    callersNow: () => clock.callersNow(),
     addAccount(accountId, key = newKey('LTAI')) {
       principals.set(key.accessKeyId, { accountId, arn: `acs:ram::${accountId}:root`, ...key, allow: ['*'] });
       return key;

@@ -5,7 +5,7 @@
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { createClock } from './clock.ts';
+import { createClock, type Hurry } from './clock.ts';
 import { createControl, type Control } from './control.ts';
 import { createFaults, type ServiceName } from './faults.ts';
 import { createFc, type Fc, type FcOptions } from './fc/fc-service.ts';
@@ -15,6 +15,7 @@ import { createJournal } from './journal.ts';
 import { createOss, type Oss } from './oss/oss-service.ts';
 import { createSts } from './sts/sts-service.ts';
 import { createCertificate } from './sts/certificate.ts';
+import type { TairOptions } from './tair/options.ts';
 import { createTair, type Tair } from './tair/tair-service.ts';
 import type { BucketSpec, FunctionSpec, InstanceSpec, World } from './world.ts';
 
@@ -32,6 +33,9 @@ export interface EmulatorOptions {
   readonly functions?: (world: World) => readonly FunctionSpec[];
   /** Limits and waiting times of Function Compute. */
   readonly fc?: FcOptions;
+  readonly tair?: Partial<TairOptions>;
+  /** Time passes faster here, and has to for the functions too. */
+  readonly hurry?: Hurry;
 }
 
 export interface Emulator {
@@ -57,7 +61,7 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
       : resolve(options.folder);
   await mkdir(folder, { recursive: true });
 
-  const clock = createClock();
+  const clock = createClock(options.hurry);
   const endpoints: Record<ServiceName, string> = { tair: '', oss: '', fc: '', sts: '', download: '' };
   const world: World = {
     clock,
@@ -71,7 +75,7 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
   const accessKey = world.identity.addAccount(world.accountId, options.accessKey);
 
   const oss = await createOss(world, options.buckets ?? []);
-  const tair = await createTair(world, options.instances ?? []);
+  const tair = await createTair(world, options.instances ?? [], options.tair);
   const fc = createFc(world, options.fc);
   const certificate = await createCertificate(folder);
   const services = [oss.service, tair.service, tair.download, fc.service, createSts(world)];

@@ -28,6 +28,7 @@ const ENTRIES = {
     : {}),
   faults: 'test/faults/main.ts',
   'fast-time': 'test/faults/fast-time.ts',
+  fleet: 'test/fleet/main.ts',
 };
 const FUNCTIONS = ['orchestrator', 'uploader'];
 const SLIM = [...FUNCTIONS, 'cloud', 'bench-unverified'];

@@ -46,7 +46,7 @@ function byHeader(
   const authorization = parseAcs3(header);
   if (authorization === undefined) throw incompleteSignature();
   const principal = find(identity, authorization.accessKeyId, headers['x-acs-security-token']);
-  checkTime(headers['x-acs-date']);
+  checkTime(identity, headers['x-acs-date']);
   if (!verifyAcs3(request, body, authorization, principal.accessKeySecret)) throw mismatch();
   checkNonce(nonces, principal, headers['x-acs-signature-nonce']);
   return principal;
@@ -58,7 +58,7 @@ function byParameters({ request, parameters }: SignedRequest, identity: Identity
   if (parameters.get('SignatureMethod') !== 'HMAC-SHA1' || parameters.get('SignatureVersion') !== '1.0')
     throw incompleteSignature();
   const principal = find(identity, accessKeyId, parameters.get('SecurityToken'));
-  checkTime(parameters.get('Timestamp'));
+  checkTime(identity, parameters.get('Timestamp'));
   if (!verifyRpcV1(request.method, parameters, principal.accessKeySecret)) throw mismatch();
   checkNonce(nonces, principal, parameters.get('SignatureNonce'));
   return principal;
@@ -80,7 +80,7 @@ const UNRECOGNISED: Readonly<
   'expired-token': [400, 'InvalidSecurityToken.Expired', 'Specified SecurityToken is expired.'],
 };
 
-function checkTime(text: string | undefined): void {
+function checkTime(identity: Identity, text: string | undefined): void {
   const at = Date.parse(text ?? '');
   if (Number.isNaN(at))
     throw new ServiceError(
@@ -88,7 +88,7 @@ function checkTime(text: string | undefined): void {
       'InvalidTimeStamp.Format',
       'Specified time stamp or date value is not well formatted.',
     );
-  if (Math.abs(Date.now() - at) > MAX_SKEW_MS)
+  if (Math.abs(identity.callersNow() - at) > MAX_SKEW_MS)
     throw new ServiceError(400, 'InvalidTimeStamp.Expired', 'Specified time stamp or date value is expired.');
 }
 

@@ -12,6 +12,16 @@ export interface TairOptions {
   urlLifetimeMs: number;
   /** Does the download host send `x-oss-hash-crc64ecma`, as OSS does? Not documented for backups. */
   sendsCrc64: boolean;
+  /** How often each action may be called by an account, all of its roles together; not documented. As often as it likes if left out. */
+  throttle?: Throttle;
+}
+
+/** Calls of one action that an account may make at once, and how fast it gets others. */
+export interface Throttle {
+  readonly burst: number;
+  readonly perSecond: number;
+  /** Other rates for single actions. */
+  readonly actions?: Readonly<Record<string, Omit<Throttle, 'actions'>>>;
 }
 
 export const DEFAULT_OPTIONS: TairOptions = {

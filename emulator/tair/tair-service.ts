@@ -20,6 +20,7 @@ import { createDownload } from './download-service.ts';
 import { createInstance, type Instance } from './instance.ts';
 import { DEFAULT_OPTIONS, type TairOptions } from './options.ts';
 import type { TairState } from './state.ts';
+import { throttled } from './throttle.ts';
 
 export interface Tair {
   readonly service: Service;
@@ -101,7 +102,7 @@ export async function createTair(
     version: '2015-01-01',
     identity: world.identity,
     targetParameters: ['InstanceId', 'RegionId'],
-    actions: {
+    actions: throttled(world.clock, options, {
       CreateBackup: createBackup(state),
       DescribeBackupPolicy: describeBackupPolicy(state),
       DescribeBackupTasks: describeBackupTasks(state),
@@ -110,7 +111,7 @@ export async function createTair(
       DescribeInstanceAttribute: describeInstanceAttribute(state),
       DescribeInstances: describeInstances(state),
       DescribeRegions: describeRegions(state),
-    },
+    }),
   });
 
   function add(spec: InstanceSpec): Instance {

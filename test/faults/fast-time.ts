@@ -5,6 +5,8 @@
  * of patience among them, and take a fraction of that.
  *
  * - `FAST_TIME_RATE`: how many times faster.
+ * - `FAST_TIME_SINCE`: when the hurry began, in milliseconds since 1970: for a world whose services hurry as well.
+ *   Otherwise it begins with each invocation.
  * - `FAST_TIME_SKEW_MS`: how far the clock is ahead.
  * - `FAST_TIME_JUMP_MS`: by how much the clock is set forward when the file `FAST_TIME_CUE` appears.
  * - `FAST_TIME_HOG_MB`: how much memory is taken when that file appears.
@@ -29,8 +31,8 @@ const realSetInterval = globalThis.setInterval;
 const realDateNow = Date.now.bind(Date);
 const realPerformanceNow = performance.now.bind(performance);
 /** Where the hurry begins: at each invocation anew, so that a process that is used for long does not run away. */
-let begunAt = realDateNow();
-process.on('message', () => (begunAt = realDateNow()));
+let begunAt = setting('SINCE') || realDateNow();
+if (setting('SINCE') === 0) process.on('message', () => (begunAt = realDateNow()));
 let aheadMs = setting('SKEW_MS');
 if (aheadMs !== 0) witness();
 

@@ -15,8 +15,8 @@ const MAX_SKEW_MS = 15 * 60_000;
 const MAX_URL_SECONDS = 7 * 24 * 3600;
 
 /**
- * Who signed this request for this resource; undefined when nobody did. Dates are compared with the machine's clock,
- * because that is what clients sign with; whether a token has expired is for the identity store and its clock.
+ * Who signed this request for this resource; undefined when nobody did. Dates are compared with the clocks of those
+ * who call, because that is what they sign with; whether a token has expired is for the identity store and its clock.
  *
  * @param signingRegion what version 4 must have signed for; not checked when undefined
  * @throws OssError InvalidAccessKeyId, InvalidSecurityToken, SecurityTokenExpired, SignatureDoesNotMatch,
@@ -52,7 +52,7 @@ function byHeaderV1(
     throw invalidArgument('Authorization', '', 'Authorization header is invalid.');
   const principal = find(identity, accessKeyId, request.headers['x-oss-security-token']);
   const time = request.headers['x-oss-date'] ?? request.headers['date'] ?? '';
-  checkSkew(time, Date.parse(time));
+  checkSkew(identity, time, Date.parse(time));
   const signed = signedV1(request, resource);
   if (!sameText(signature, signV1(principal.accessKeySecret, signed, time)))
     throw mismatch(accessKeyId, signature, stringToSignV1(signed, time));
@@ -66,7 +66,7 @@ function byUrlV1(request: Request, resource: string, identity: Identity): Princi
   const principal = find(identity, accessKeyId, query.get('security-token') ?? undefined);
   const signed = signedV1(request, resource);
   const expires = query.get('Expires') ?? '';
-  const verdict = verifyPresignedV1(signed, principal.accessKeySecret, Date.now());
+  const verdict = verifyPresignedV1(signed, principal.accessKeySecret, identity.callersNow());
   if (verdict === 'malformed')
     throw accessDenied('Invalid date (should be seconds since epoch).', '0002-00000070');
   if (verdict === 'expired') throw requestExpired(Number(expires) * 1000);
@@ -101,7 +101,7 @@ function byHeaderV4(
     );
   const principal = find(identity, credential.accessKeyId, request.headers['x-oss-security-token']);
   const time = request.headers['x-oss-date'] ?? toTimeV4(request.headers['date'] ?? '');
-  checkSkew(time, parseTimeV4(time) ?? Number.NaN);
+  checkSkew(identity, time, parseTimeV4(time) ?? Number.NaN);
   const signed: SignedRequestV4 = {
     ...unsignedPartsV4(request, resource),
     additionalHeaders: listOf(fields.get('AdditionalHeaders')),
@@ -132,8 +132,9 @@ function byUrlV4(
     );
   const token = query.get('x-oss-security-token') ?? request.headers['x-oss-security-token'];
   const principal = find(identity, credential.accessKeyId, token);
-  if (signedAt - MAX_SKEW_MS > Date.now()) throw accessDenied('Request is not valid yet.', '0002-00000235');
-  if (signedAt + seconds * 1000 < Date.now()) throw requestExpired(signedAt + seconds * 1000);
+  if (signedAt - MAX_SKEW_MS > identity.callersNow())
+    throw accessDenied('Request is not valid yet.', '0002-00000235');
+  if (signedAt + seconds * 1000 < identity.callersNow()) throw requestExpired(signedAt + seconds * 1000);
   const signed: SignedRequestV4 = {
     ...unsignedPartsV4(request, resource),
     additionalHeaders: listOf(query.get('x-oss-additional-headers') ?? undefined),
@@ -180,9 +181,9 @@ function find(identity: Identity, accessKeyId: string, token: string | undefined
   return found.principal;
 }
 
-function checkSkew(text: string, at: number): void {
+function checkSkew(identity: Identity, text: string, at: number): void {
   if (Number.isNaN(at)) throw accessDenied('OSS authentication requires a valid Date.');
-  if (Math.abs(Date.now() - at) <= MAX_SKEW_MS) return;
+  if (Math.abs(identity.callersNow() - at) <= MAX_SKEW_MS) return;
   throw new OssError(
     403,
     'RequestTimeTooSkewed',
