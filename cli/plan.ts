@@ -60,8 +60,8 @@ async function showAll(
 ): Promise<ExitCode> {
   const rehearsals = await rehearseAll(plans, runIdOf, sourceFor, systemClock, signal);
   if (json === true) printJson(rehearsals);
-  else print([...rehearsals.plans.map(showRehearsal), showCoverage(rehearsals)].join('\n\n'));
-  return exitCode(rehearsals.plans.map(rehearsalExitCode), rehearsals.unlisted.length === 0);
+  else print([...rehearsals.plans.map(showRehearsal), ...showCoverage(rehearsals)].join('\n\n'));
+  return exitCode(rehearsals.plans.map(rehearsalExitCode), (rehearsals.unlisted ?? []).length === 0);
 }
 
 /** What a run that began now would be called. */

@@ -1,6 +1,6 @@
 /** A dry run for people, on 80 columns: what is taken by which rule, what is not and why, what nothing covers. */
 import type { Coverage } from '../functions/orchestrator/rehearse.ts';
-import type { InstanceResult, Summary } from '../functions/orchestrator/summary.ts';
+import type { InstanceResult, Summary, UncoveredInstance } from '../functions/orchestrator/summary.ts';
 import type { ErrorRecord } from '../functions/core/errors.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
 import { table } from './terminal.ts';
@@ -22,9 +22,7 @@ export function showRehearsal(summary: Summary): string {
     ...sections(instances.map((result) => ({ ...result, heading: headingOf(result) }))),
     ...sections(leftOut.map((one) => ({ ...one, heading: `left out by ${one.reason}` }))),
     ...problems.map(showProblem),
-    ...(summary.uncovered === undefined
-      ? []
-      : [showCoverage({ uncovered: summary.uncovered, unlisted: summary.unlisted ?? [] })]),
+    ...showCoverage(summary),
   ].join('\n\n');
 }
 
@@ -40,24 +38,24 @@ function countsOf({ counts, leftOut = [] }: Summary): string {
   ].join(', ');
 }
 
-export function showCoverage({ uncovered, unlisted }: Coverage): string {
-  const headingOf = ({ account, reason }: Coverage['uncovered'][number]): string =>
+/** Paragraphs; none when nothing was looked at. */
+export function showCoverage({ uncovered, unlisted = [] }: Partial<Coverage>): readonly string[] {
+  if (uncovered === undefined) return [];
+  const count = `${uncovered.length} ${uncovered.length === 1 ? 'instance is' : 'instances are'}`;
+  const which = unlisted.length === 0 ? 'of these accounts' : 'that could be listed';
+  const headingOf = ({ account, reason }: UncoveredInstance): string =>
     [
       'covered by no plan',
       ...(account === undefined ? [] : [`seen through ${account}`]),
       ...(reason === undefined ? [] : [reason]),
     ].join(', ');
   return [
-    uncovered.length > 0
-      ? `${uncovered.length} ${uncovered.length === 1 ? 'instance is' : 'instances are'} covered by no plan`
-      : unlisted.length === 0
-        ? 'every instance of these accounts is covered by a plan'
-        : 'every instance that could be listed is covered by a plan',
+    uncovered.length > 0 ? `${count} covered by no plan` : `every instance ${which} is covered by a plan`,
     ...sections(uncovered.map((one) => ({ ...one, heading: headingOf(one) }))),
     ...(unlisted.length === 0
       ? []
       : ['there may be more, for not everything could be listed', ...unlisted.map(showProblem)]),
-  ].join('\n\n');
+  ];
 }
 
 function headingOf(result: InstanceResult): string {

@@ -56,7 +56,7 @@ export async function rehearseAll(
   sourceFor: SourceFor,
   clock: Clock,
   signal: AbortSignal,
-): Promise<Coverage & { readonly plans: readonly Summary[] }> {
+): Promise<Partial<Coverage> & { readonly plans: readonly Summary[] }> {
   const startedAtMs = clock.now();
   const remembered = rememberLists(sourceFor);
   const selections = await selectAll(plans, remembered, signal);
@@ -116,7 +116,8 @@ function report(
 
 /**
  * Every instance of every account that the plans name, and of the caller's own, in all of its regions, that no plan
- * takes. One that a plan leaves out and no other takes is not covered either, and is told with the exclusion.
+ * takes. One that a plan leaves out and no other takes is not covered either, and is told with the exclusion. Undefined
+ * when there is no account to look at.
  * @param reported the plan whose own problems are told in its summary
  */
 async function findUncovered(
@@ -124,7 +125,9 @@ async function findUncovered(
   reported: string | undefined,
   sourceFor: SourceFor,
   signal: AbortSignal,
-): Promise<Coverage> {
+): Promise<Coverage | undefined> {
+  const accounts = accountsOf(selections);
+  if (accounts.length === 0) return undefined;
   const covered = new Set<string>();
   const leftOut = new Map<string, string[]>();
   for (const { plan, selection } of selections) {
@@ -137,7 +140,7 @@ async function findUncovered(
 
   const uncovered = new Map<string, UncoveredInstance>();
   const unlisted: ErrorRecord[] = [];
-  for (const account of accountsOf(selections)) {
+  for (const account of accounts) {
     const everywhere = { region: '*' as const, ...(account === undefined ? {} : { account }) };
     const inventory = await selectInstances({ targets: [everywhere] }, sourceFor, signal);
     unlisted.push(...inventory.problems.map(toErrorRecord));
@@ -165,11 +168,13 @@ async function findUncovered(
   return { uncovered: [...uncovered.values()].sort(byPlace), unlisted };
 }
 
+/** The caller's own, and each that a target names; none when all that is protected are servers of one's own. */
 function accountsOf(selections: readonly SelectedPlan[]): readonly (Account | undefined)[] {
+  const targets = selections.flatMap(({ plan }) => plan.targets);
+  if (targets.every(({ server }) => server !== undefined)) return [];
   const named = new Map<string, Account>();
-  for (const { plan } of selections)
-    for (const { account } of plan.targets)
-      if (account !== undefined) named.set(`${account.roleArn} ${account.externalId ?? ''}`, account);
+  for (const { account } of targets)
+    if (account !== undefined) named.set(`${account.roleArn} ${account.externalId ?? ''}`, account);
   return [undefined, ...named.values()];
 }
 

@@ -169,6 +169,22 @@ describe('a dry run', () => {
     ]);
   });
 
+  it("of servers of one's own asks nothing of any account", async () => {
+    const asked: unknown[] = [];
+    sourceFor = (account, server) => {
+      if (server === undefined) asked.push(account);
+      return createMemorySource(clock, [{ id: 'cart', region: 'self-managed' }]);
+    };
+
+    const summary = await rehearsed({
+      nightly: 'targets: [{ redis: "redis://cart.internal:6379", id: cart }]',
+    });
+
+    expect(summary).toMatchObject({ status: 'succeeded', counts: { selected: 1 } });
+    expect(summary.uncovered).toBeUndefined();
+    expect(asked).toEqual([]);
+  });
+
   it('of named instances tells about those only', async () => {
     const summary = await rehearsed(
       { nightly: 'targets: [{ region: "*" }, { region: cn-shanghai }], exclude: { name: cache-* }' },
