@@ -33,7 +33,7 @@ export interface PulledBackup {
   /** As it came to be: with the points in the servers' histories among its ids, and the times of its snapshots. */
   readonly backup: UploadRequest['backup'];
   /** Keys of pulls that came to nothing. Once there is a manifest, what is unfinished under them is of no use. */
-  readonly superseded: readonly string[];
+  readonly superseded: ReadonlySet<string>;
 }
 
 /** Pulls of one file within one invocation; each makes the server take another snapshot. */
@@ -69,7 +69,8 @@ export async function pullFiles(
     pool,
     bandwidth:
       request.bytesPerSecond === undefined ? UNLIMITED : limitBandwidth(request.bytesPerSecond, signal),
-    superseded: [],
+    superseded: new Set(),
+    tally: { pulls: 0, stored: 0 },
     passed: (bytes) => governor.passed(bytes),
   };
   parts.onOpened?.(
@@ -106,7 +107,9 @@ interface Means {
   /** For one file at a time. */
   readonly pool: SlotPool;
   readonly bandwidth: Bandwidth;
-  readonly superseded: string[];
+  readonly superseded: Set<string>;
+  /** Of this invocation. */
+  readonly tally: { pulls: number; stored: number };
   readonly passed: (bytes: number) => void;
 }
 
@@ -143,6 +146,7 @@ async function storeShard(
     return earlier;
   }
   const stored = await pullShard(shard, title, means, signal);
+  means.tally.stored++;
   if (isOneOfMany) await points.recordStored(record, stored, signal);
   return stored;
 }
@@ -162,6 +166,7 @@ async function pullShard(
       return await pullOnce(shard, title, means, signal);
     } catch (thrown) {
       const error = asBackupError(thrown);
+      if (error.code === 'DEADLINE_NEAR') throw tooSlow(title, means, error);
       // What is unreadable may have been altered on its way, once.
       const isWorthIt = isOfThisPull(error) || (UNREADABLE.has(error.code) && !wasUnreadable);
       wasUnreadable ||= UNREADABLE.has(error.code);
@@ -169,6 +174,23 @@ async function pullShard(
       log.warn('the snapshot is pulled again, from its first byte', { file: title, error });
     }
   }
+}
+
+/**
+ * A snapshot cannot be handed over to the next invocation. One that had a whole invocation for itself would end in the
+ * same way again, and cost the server another snapshot each time.
+ */
+function tooSlow(title: string, { request, tally }: Means, cause: BackupError): BackupError {
+  if (tally.pulls > 1 || tally.stored > 0) return cause;
+  return new BackupError(
+    'BACKUP_TIMEOUT',
+    `pull ${title} of ${request.instance.id}: one invocation is not long enough, and a snapshot cannot be gone on with`,
+    {
+      details: { instance: request.instance.id },
+      hint: 'give the uploader a longer time-out, at most 24 hours, or more memory, which brings more lanes',
+      cause,
+    },
+  );
 }
 
 const UNREADABLE: ReadonlySet<ErrorCode> = new Set(['RDB_CORRUPT', 'RDB_TRUNCATED']);
@@ -197,6 +219,7 @@ async function pullOnce(
 ): Promise<StoredFile> {
   const { request, place, parts, workspace, pool, bandwidth, superseded, passed } = means;
   const { target, policy = PATIENT, scanner = scanRdb, log, onProgress } = parts;
+  means.tally.pulls++;
   const stream = await shard.open(`${title}.rdb of ${request.instance.id}`, signal);
   const takenAt = new Date().toISOString();
   const { server, role, passedOver, id } = stream;
@@ -231,7 +254,7 @@ async function pullOnce(
     const file = toManifestFile({ shard: shard.shard, name }, key, stored.bytes, stored, observing.report());
     return { file, snapshot: { id, takenAt } };
   } catch (error) {
-    superseded.push(key);
+    superseded.add(key);
     throw error;
   } finally {
     // A reader that was given up in the middle still has them.
@@ -251,13 +274,12 @@ async function nameFor(
     `${JSON.stringify({ at: new Date().toISOString(), by: randomUUID(), snapshot: stream.id })}\n`,
   );
   try {
-    const mineBefore = new Set(superseded);
     for (let number = 1; number <= NAMES_MAX; number++) {
       const step = `pull-${title}-${number}`;
-      const key = stepKey(destination.prefix, runId, instance.region, instance.id, step);
+      const record = stepKey(destination.prefix, runId, instance.region, instance.id, step);
       const name = number === 1 ? `${title}.rdb` : `${title}_${number}.rdb`;
-      if ((await parts.store.create(key, mine, 'application/json', signal)) === 'created') return name;
-      if (!mineBefore.has(fileKey(place, name))) superseded.push(fileKey(place, name));
+      if ((await parts.store.create(record, mine, 'application/json', signal)) === 'created') return name;
+      superseded.add(fileKey(place, name));
     }
     throw new BackupError(
       'BACKUP_FAILED',

@@ -102,7 +102,7 @@ export async function uploadBackup(
   const { pull } = parts.source;
   let files: readonly ManifestFile[];
   let { backup } = request;
-  let superseded: readonly string[] = [];
+  let superseded: ReadonlySet<string> = new Set();
   try {
     if (pull === undefined) files = await storeListed(request, place, points, parts, signal);
     else ({ files, backup, superseded } = await pullFiles(request, place, pull, points, parts, signal));

@@ -1,4 +1,5 @@
 /** The built uploader in the emulated Function Compute: a large file passes through a small function. */
+import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,9 +13,11 @@ import {
 import { readEnvironment } from '../../functions/core/config.ts';
 import { encodeEvent } from '../../functions/core/invoker.ts';
 import { parseManifest } from '../../functions/core/repository/manifest.ts';
+import { SELF_MANAGED, serverSchema } from '../../functions/core/redis/server.ts';
 import type { SourceBackup } from '../../functions/core/source/source.ts';
 import type { UploadRequest } from '../../functions/core/upload-request.ts';
-import { writeRdbFile } from '../bench/rdb-file.ts';
+import { syntheticRdb, writeRdbFile } from '../bench/rdb-file.ts';
+import { MARK, RESYNC, startRedisPeer } from '../doubles/redis-peer.ts';
 import { MANIFEST, STEPS, requestOf } from './upload-request.ts';
 
 const REGION = 'cn-hangzhou';
@@ -128,6 +131,45 @@ describe('the uploader in a function of 256 MB', () => {
       .filter(({ service }) => service === 'download')
       .reduce((sum, { sent }) => sum + sent, 0);
     expect(downloaded).toBe(bytes + 1);
+  }, 120_000);
+
+  it('passes a snapshot of half a gigabyte that is pulled, within the same memory', async () => {
+    const rdb = syntheticRdb(5e8);
+    // As a server does that sends its snapshot from memory, to an account that may replicate and nothing else.
+    const peer = await startRedisPeer(async ([command], socket) => {
+      if (command === 'INFO') return "-NOPERM this user has no permissions to run the 'info' command\r\n";
+      if (command !== 'PSYNC') return '+OK\r\n';
+      socket.write(`${RESYNC}$EOF:${MARK}\r\n`);
+      for (const piece of rdb.pieces(0, rdb.bytes)) if (!socket.write(piece)) await once(socket, 'drain');
+      socket.end(MARK);
+      return undefined;
+    });
+    try {
+      await startWith((await writeRdbFile(join(folder, 'unused.rdb'), 1e6)).path);
+      const { instance, backup } = requestOf();
+      const request: UploadRequest = {
+        ...requestOf(),
+        instance: { ...instance, region: SELF_MANAGED, id: 'orders' },
+        backup: { ...backup, ids: ['orders-1'], endedAt: backup.startedAt },
+        server: serverSchema.parse({ id: 'orders', url: `redis://127.0.0.1:${peer.port}`, cluster: false }),
+      };
+
+      await functionsFor('uploader').start('uploader', encodeEvent(request), 'task-1', signal);
+      await emulator.fc.whenIdle();
+    } finally {
+      await peer.close();
+    }
+
+    const [task] = emulator.fc.tasks('uploader');
+    expect(task).toMatchObject({ status: 'Succeeded', attempts: 1 });
+    expect(task?.peakRssMb).toBeLessThan(MAX_PEAK_MB);
+    const store = cloud.storeFor(requestOf().destination);
+    const key = MANIFEST.replace('r-bp1', 'orders');
+    const manifest = parseManifest((await store.get(key, signal)) ?? Buffer.alloc(0), key);
+    expect(manifest).toMatchObject({
+      level: 'parsed',
+      files: [{ bytes: rdb.bytes, rdb: { verdict: 'sound', keys: rdb.keys } }],
+    });
   }, 120_000);
 
   it('says by name which permission its role lacks', async () => {
