@@ -305,6 +305,13 @@ describe('a server that refuses', () => {
       /passwordFrom/,
     ],
     [
+      'knows no users',
+      "-ERR wrong number of arguments for 'auth' command",
+      'hush-hush',
+      'CONFIG_INVALID',
+      /username/,
+    ],
+    [
       'repeats what it was sent',
       "-ERR unknown command 'AUTH', with args beginning with: 'backup' 'hush-hush' ",
       'hush-hush',

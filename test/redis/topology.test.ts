@@ -97,12 +97,14 @@ describe('CLUSTER NODES', () => {
       shards: [
         {
           primaryId: id('a'),
+          epoch: '1',
           primary: ASKED,
           replicas: [{ host: 'c.example', port: 7001 }],
           slots: '0-4,5,6-8191',
         },
         {
           primaryId: id('b'),
+          epoch: '1',
           primary: { host: '10.0.0.2', port: 7001 },
           replicas: [{ host: 'fd00::6', port: 7001 }],
           slots: '8192-16383',

@@ -38,6 +38,12 @@ const MEANINGS: readonly Meaning[] = [
     hint: 'leave `passwordFrom` out, or set a password on the server',
   },
   {
+    test: /^ERR wrong number of arguments for 'auth'/i,
+    code: 'CONFIG_INVALID',
+    reason: 'it knows no users, being older than Redis 6',
+    hint: 'leave `username` out',
+  },
+  {
     test: /^NOPERM\b/,
     code: 'PERMISSION_DENIED',
     reason: 'the account may not do that',

@@ -297,6 +297,6 @@ function requireReplica(address: Address, info: ServerInfo | undefined, isOfPrim
 
 /** Who holds which slots, in few characters: equal exactly if it is the same. */
 function layoutOf({ shards }: Cluster): string {
-  const rows = shards.map(({ primaryId, slots }) => `${primaryId} ${slots}`).sort();
+  const rows = shards.map(({ primaryId, epoch, slots }) => `${primaryId} ${epoch} ${slots}`).sort();
   return createHash('sha256').update(rows.join('\n')).digest('hex').slice(0, 16);
 }

@@ -88,6 +88,8 @@ export interface Shard {
   readonly replicas: readonly Address[];
   /** `0-5460,5470` */
   readonly slots: string;
+  /** Grows each time that the node takes over slots, also when they are given back. */
+  readonly epoch: string;
 }
 
 const SLOTS = 16_384;
@@ -98,6 +100,7 @@ interface Node {
   readonly flags: readonly string[];
   readonly primaryId: string;
   readonly isLinked: boolean;
+  readonly epoch: string;
   readonly ranges: readonly (readonly [number, number])[];
   /** A slot is on its way from here or to here. Nodes tell this of themselves only. */
   readonly isMoving: boolean;
@@ -123,8 +126,9 @@ export function parseClusterNodes(text: string, asked: Address): Cluster {
   return {
     myself: { id: myself.id, primaryId: myself.flags.includes('master') ? myself.id : myself.primaryId },
     ...(unrest === undefined ? {} : { unrest }),
-    shards: shards.map(({ id, address, ranges }) => ({
+    shards: shards.map(({ id, address, ranges, epoch }) => ({
       primaryId: id,
+      epoch,
       primary: address,
       replicas: nodes
         .filter((node) => node.primaryId === id && node.isLinked && !isAiling(node))
@@ -135,7 +139,8 @@ export function parseClusterNodes(text: string, asked: Address): Cluster {
 }
 
 function parseNode(line: string, asked: Address): Node {
-  const [id = '', where = '', flagList = '', primaryId = '', , , , link = '', ...slots] = line.split(/\s+/);
+  const [id = '', where = '', flagList = '', primaryId = '', , , epoch = '', link = '', ...slots] =
+    line.split(/\s+/);
   const flags = flagList.split(',');
   const ranges: [number, number][] = [];
   for (const slot of slots) {
@@ -152,6 +157,7 @@ function parseNode(line: string, asked: Address): Node {
     flags,
     primaryId: primaryId === '-' ? '' : primaryId,
     isLinked: link === 'connected',
+    epoch,
     address: flags.includes('myself') && !isKnown(where) ? asked : parseAddress(where),
     ranges: ranges.sort(([a], [b]) => a - b),
     isMoving: slots.some((slot) => slot.startsWith('[')),

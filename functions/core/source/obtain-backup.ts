@@ -192,6 +192,7 @@ async function announcePull(life: Life, signal: AbortSignal): Promise<ObtainedBa
   if (begun.kind !== 'pulled')
     throw new BackupError('INTERNAL', `back up ${instance.id}: its source pulls, and says "${begun.kind}"`);
   const at = toInstant(clock.now());
+  say(life, 'the backup is to be pulled', { backupIds: begun.id });
   return {
     ids: [begun.id],
     jobIds: [],
