@@ -35,6 +35,18 @@ it('the example in docs/plans.md is a plan', () => {
   expect(plans.get('nightly')?.targets).toHaveLength(3);
 });
 
+it('the example in docs/self-managed.md is a plan', () => {
+  const example = /```yaml\n([^]*?)```/.exec(textOf('docs/self-managed.md'))?.[1] ?? '';
+  const variables = {
+    TAIRLIFT_BUCKET: 'my-backups',
+    TAIRLIFT_OSS_REGION: 'cn-hangzhou',
+    ORDERS_REDIS_PASSWORD: 'set',
+    REDIS_CA: '-----BEGIN CERTIFICATE-----',
+  };
+  const plans = readPlans(example, 'docs/self-managed.md', readEnvironment(variables), variables);
+  expect(plans.get('nightly')?.targets).toHaveLength(3);
+});
+
 it('the plans that are packaged with the functions are accepted', () => {
   const variables = { TAIRLIFT_BUCKET: 'my-backups', TAIRLIFT_OSS_REGION: 'cn-hangzhou' };
   expect(
