@@ -16,11 +16,12 @@ export function rehearsalExitCode({ status, counts, unlisted = [] }: Summary): E
 
 /** What one plan would do, with what no plan covers where that was looked for. */
 export function showRehearsal(summary: Summary): string {
-  const { instances, leftOut = [], problems = [] } = summary;
+  const { instances, leftOut = [], idle = [], problems = [] } = summary;
   return [
     wrapped(`dry run of ${summary.plan}: ${countsOf(summary)}; nothing was done`).join('\n'),
     ...sections(instances.map((result) => ({ ...result, heading: headingOf(result) }))),
     ...sections(leftOut.map((one) => ({ ...one, heading: `left out by ${one.reason}` }))),
+    ...idle.map((target) => wrapped(`takes nothing, or not all, and is optional: ${target}`).join('\n')),
     ...problems.map(showProblem),
     ...showCoverage(summary),
   ].join('\n\n');

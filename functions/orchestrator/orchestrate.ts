@@ -201,13 +201,17 @@ function overlaps({ runId, plan }: Run, { runId: other }: Lock): BackupError {
   );
 }
 
-const NOTHING_WANTED: Selection = { selected: [], leftOut: [], missing: [], unmatched: [], problems: [] };
-
-const NOTHING_LISTED: Selection = {
+const NOTHING_WANTED: Selection = {
   selected: [],
   leftOut: [],
   missing: [],
   unmatched: [],
+  idle: [],
+  problems: [],
+};
+
+const NOTHING_LISTED: Selection = {
+  ...NOTHING_WANTED,
   problems: [
     new BackupError('DEADLINE_NEAR', `list the instances: not done after ${MAX_HAND_OVERS} invocations`, {
       hint: "raise the orchestrator's timeout",

@@ -110,6 +110,7 @@ function report(
       rule,
       reason: exclusion,
     })),
+    idle: selection.idle,
     ...coverage,
   });
 }

@@ -31,6 +31,7 @@ export function restrict(
       (id) => selection.missing.find((one) => one.id === id) ?? whyAbsent(id, selection, plan),
     ),
     unmatched: [],
+    idle: [],
     problems: absent.length === 0 ? [] : selection.problems,
   };
 }

@@ -38,6 +38,7 @@ export async function selectOnce(selecting: Selecting, signal: AbortSignal): Pro
   const passing = selection.problems.find((problem) => problem.retryable);
   if (selection.selected.length === 0 && passing !== undefined) throw passing;
   for (const target of selection.unmatched) log.warn('a target takes no instance', { target });
+  for (const target of selection.idle) log.info('an optional target does not take all it names', { target });
   for (const { instance, exclusion } of selection.leftOut)
     log.info('an instance is left out', { instance: instance.id, exclusion });
   if (selection.selected.length + selection.missing.length === 0) return selection;

@@ -85,6 +85,8 @@ export interface Summary {
   readonly instances: readonly InstanceResult[];
   /** The rest is in a dry run only. */
   readonly leftOut?: readonly LeftOutInstance[];
+  /** Optional targets that take nothing, or not all that they name. */
+  readonly idle?: readonly string[];
   /** What none of the plans takes; not told when the event names instances. */
   readonly uncovered?: readonly UncoveredInstance[];
   /** What could not be listed, so that `uncovered` is not all of it. A run of the plan does not need it. */
@@ -106,6 +108,7 @@ export interface SummaryParts {
   readonly problems: readonly ErrorRecord[];
   readonly results: readonly InstanceResult[];
   readonly leftOut?: readonly LeftOutInstance[];
+  readonly idle?: readonly string[];
   readonly uncovered?: readonly UncoveredInstance[];
   readonly unlisted?: readonly ErrorRecord[];
 }
@@ -118,7 +121,7 @@ export function summarize({ results, problems, dryRun, ...run }: SummaryParts): 
   // Nothing stored is no success, even when nothing failed: a run of skipped instances protects nobody.
   const done = dryRun ? count('selected') : stored;
   const isClean = failed === 0 && problems.length === 0;
-  const { leftOut, uncovered, unlisted } = run;
+  const { leftOut, idle, uncovered, unlisted } = run;
   return {
     runId: run.runId,
     plan: run.plan,
@@ -130,6 +133,7 @@ export function summarize({ results, problems, dryRun, ...run }: SummaryParts): 
     ...(problems.length === 0 ? {} : { problems }),
     instances: results,
     ...(leftOut === undefined ? {} : { leftOut }),
+    ...(idle === undefined ? {} : { idle }),
     ...(uncovered === undefined ? {} : { uncovered }),
     ...(unlisted === undefined ? {} : { unlisted }),
   };

@@ -134,6 +134,7 @@ describe('two accounts, three regions, and the bucket in a fourth', () => {
       ['r-forgotten', undefined],
       ['r-cache', undefined],
     ]);
+    expect(rehearsed.idle).toEqual(['targets[2]: cn-beijing']);
     expect(emulator.oss.list(BUCKET)).toEqual([]);
     expect(callersOf('tair', 'CreateBackup')).toEqual([]);
   });

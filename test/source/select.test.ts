@@ -107,6 +107,10 @@ describe('a target', () => {
 
     expect(selection.unmatched).toEqual(['targets[1]: cn-beijing, tags backup=nightly']);
     expect(selection.missing).toEqual([]);
+    expect(selection.idle).toEqual([
+      'targets[2]: cn-beijing',
+      'targets[3]: cn-beijing, instances r-gone (not there: r-gone)',
+    ]);
   });
 
   it('whose matches are all left out is named with what left them out', async () => {

@@ -41,6 +41,8 @@ export interface Selection {
   readonly missing: readonly Missing[];
   /** Targets that took no instance and are not optional, as a person would describe them, with the reason. */
   readonly unmatched: readonly string[];
+  /** Optional targets that took nothing, or not all that they name; the same words. No problem, but worth telling. */
+  readonly idle: readonly string[];
   /** Targets, or regions of them, whose instances could not be listed. What the others selected is complete. */
   readonly problems: readonly BackupError[];
 }
@@ -87,6 +89,7 @@ export async function selectInstances(
       inOrder(selected),
     ),
     unmatched: judged.flatMap(({ unmatched }) => unmatched),
+    idle: judged.flatMap(({ idle }) => idle),
     problems: judged.flatMap(({ problems }) => problems),
   };
 }
@@ -123,6 +126,8 @@ interface Judged {
   readonly missing: readonly Missing[];
   /** The target itself, when it has to take something and takes nothing. */
   readonly unmatched: readonly string[];
+  /** The same of an optional one, or what of it is not there. */
+  readonly idle: readonly string[];
   readonly problems: readonly BackupError[];
 }
 
@@ -149,15 +154,18 @@ function judge(
     else left.push({ ...one, exclusion });
   }
   const problems = toProblems(target, failures);
+  const judged = { taken, left, problems, missing: [], unmatched: [], idle: [] };
   // What could not be listed may hold what seems to be missing: nothing is said about it but that.
-  if (failures.length > 0 || target.optional === true)
-    return { taken, left, problems, missing: [], unmatched: [] };
-  const region = target.region === '*' ? '*' : target.region.join(',');
-  const missing = (target.instances ?? [])
-    .filter((id) => !matches.some((instance) => instance.id === id))
-    .map((id) => ({ region, id }));
-  const unmatched = taken.length + missing.length === 0 ? [`${rule}${whyNone(left)}`] : [];
-  return { taken, left, problems, missing, unmatched };
+  if (failures.length > 0) return judged;
+  const absent = (target.instances ?? []).filter((id) => !matches.some((instance) => instance.id === id));
+  if (target.optional === true && absent.length > 0)
+    return { ...judged, idle: [`${rule} (not there: ${absent.join(' ')})`] };
+  if (absent.length > 0) {
+    const region = target.region === '*' ? '*' : target.region.join(',');
+    return { ...judged, missing: absent.map((id) => ({ region, id })) };
+  }
+  if (taken.length > 0) return judged;
+  return { ...judged, [target.optional === true ? 'idle' : 'unmatched']: [`${rule}${whyNone(left)}`] };
 }
 
 /** An instance that several targets match counts as what the first of them makes of it. */
