@@ -21,6 +21,7 @@ import type { Invocation } from './invocation.ts';
 import { progressOf, readableLine } from './log-lines.ts';
 import { rehearsalExitCode, showRehearsal } from './rehearsal-report.ts';
 import { showSummary } from './summary-table.ts';
+import { platformOf } from './platform.ts';
 import { createBars, note, print, printJson, showFiles } from './terminal.ts';
 
 interface BackupOptions extends PlanOptions {
@@ -85,13 +86,6 @@ function toRequest(options: BackupOptions): RunRequest {
     ...(options.retryFailed === undefined ? {} : { retryFailed: true }),
   };
   return parseEvent(JSON.stringify(event), Date.now());
-}
-
-/** Where the functions are. Not where this process is: it does not reach the services from within their network. */
-function platformOf(variables: NodeJS.ProcessEnv): { region?: string; accountId?: string } {
-  const region = variables['FC_REGION'] ?? variables['ALIBABA_CLOUD_REGION_ID'];
-  const accountId = variables['FC_ACCOUNT_ID'] ?? variables['ALIBABA_CLOUD_ACCOUNT_ID'];
-  return { ...(region === undefined ? {} : { region }), ...(accountId === undefined ? {} : { accountId }) };
 }
 
 /** No invocation lasts longer. An upload in this process ends when it ends, but it is not waited for any longer either. */

@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { asBackupError, toErrorRecord } from '../functions/core/errors.ts';
 import { VERSION } from '../functions/core/version.ts';
 import { backupCommand } from './backup.ts';
+import { doctorCommand } from './doctor.ts';
 import { emulatorCommand } from './emulator.ts';
 import { EXIT, EXIT_CODES_HELP, type ExitCode } from './exit-codes.ts';
 import type { Invocation } from './invocation.ts';
@@ -37,6 +38,7 @@ async function main(argv: readonly string[]): Promise<ExitCode> {
     .showHelpAfterError('(add --help for what is possible)')
     .addHelpText('after', EXIT_CODES_HELP);
   for (const create of [
+    doctorCommand,
     planCommand,
     backupCommand,
     statusCommand,

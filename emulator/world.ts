@@ -39,6 +39,17 @@ export interface InstanceSpec {
   readonly tags?: Readonly<Record<string, string>>;
   /** Default `Normal`. */
   readonly status?: string;
+  /** Data flashback is on: backups run on the primary. Default false. */
+  readonly flashback?: boolean;
+  /** Shapes of answers that have been seen, or that nobody can rule out. */
+  readonly answers?: {
+    /** CreateBackup has quotes around its list of jobs. */
+    readonly quotedJobIds?: boolean;
+    /** DescribeClusterBackupList wraps its list, and writes text and numbers the other way round. */
+    readonly wrappedSets?: boolean;
+    /** What DescribeBackups says of a cloud-native cluster: its rows by default. */
+    readonly clusterRows?: 'listed' | 'none' | 'refused';
+  };
   /**
    * Where backups come from: real `redis-server` processes, one a shard (the default), or ready RDB files, one a
    * shard, for scenarios with hundreds of instances.
@@ -51,6 +62,20 @@ export interface BucketSpec {
   /** As Tair writes it, without `oss-`: `cn-hangzhou`. */
   readonly region: string;
   readonly accountId?: string;
+  /** Default: never switched on. */
+  readonly versioning?: 'Enabled' | 'Suspended';
+  /** Default: none. */
+  readonly lifecycle?: readonly LifecycleRule[];
+}
+
+/** Nothing of it is carried out: the rules are only told. */
+export interface LifecycleRule {
+  readonly prefix: string;
+  readonly isEnabled: boolean;
+  /** Days after which unfinished multipart uploads are ended; none if left out. */
+  readonly abortUploadsAfterDays?: number;
+  /** Days after which objects are deleted; never if left out. */
+  readonly expireAfterDays?: number;
 }
 
 export interface FunctionSpec {

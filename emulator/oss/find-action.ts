@@ -8,7 +8,9 @@ import { deleteMultipleObjects } from './actions/delete-multiple-objects.ts';
 import { deleteObject } from './actions/delete-object.ts';
 import { deleteObjectTagging } from './actions/delete-object-tagging.ts';
 import { getBucketInfo } from './actions/get-bucket-info.ts';
+import { getBucketLifecycle } from './actions/get-bucket-lifecycle.ts';
 import { getBucketLocation } from './actions/get-bucket-location.ts';
+import { getBucketVersioning } from './actions/get-bucket-versioning.ts';
 import { getObject } from './actions/get-object.ts';
 import { getObjectMeta } from './actions/get-object-meta.ts';
 import { getObjectTagging } from './actions/get-object-tagging.ts';
@@ -40,17 +42,24 @@ function bucketAction(method: string, query: URLSearchParams): Action | undefine
     case 'GET':
       if (query.has('bucketInfo')) return getBucketInfo;
       if (query.has('location')) return getBucketLocation;
+      if (query.has('versioning')) return getBucketVersioning;
+      if (query.has('lifecycle')) return getBucketLifecycle;
       if (query.has('uploads')) return listMultipartUploads;
       return query.get('list-type') === '2' ? listObjectsV2 : listObjects;
     case 'PUT':
-      return putBucket;
+      return isSetting(query) ? undefined : putBucket;
     case 'DELETE':
-      return deleteBucket;
+      return isSetting(query) ? undefined : deleteBucket;
     case 'POST':
       return query.has('delete') ? deleteMultipleObjects : undefined;
     default:
       return undefined;
   }
+}
+
+/** Told, and never changed. */
+function isSetting(query: URLSearchParams): boolean {
+  return query.has('versioning') || query.has('lifecycle');
 }
 
 function objectAction(method: string, query: URLSearchParams, isCopy: boolean): Action | undefined {
@@ -87,7 +96,6 @@ const NOT_EMULATED: ReadonlySet<string> = new Set([
   'cors',
   'encryption',
   'inventory',
-  'lifecycle',
   'live',
   'logging',
   'metaQuery',
@@ -104,7 +112,6 @@ const NOT_EMULATED: ReadonlySet<string> = new Set([
   'symlink',
   'transferAcceleration',
   'versionId',
-  'versioning',
   'versions',
   'website',
   'worm',

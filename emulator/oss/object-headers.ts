@@ -1,6 +1,6 @@
 /** Between an object's headers on the wire and what is stored of it. */
 import { invalidArgument, OssError } from './oss-error.ts';
-import type { Description, StoredObject } from './store.ts';
+import type { Bucket, Description, StoredObject } from './store.ts';
 
 type Headers = Readonly<Record<string, string>>;
 
@@ -53,8 +53,9 @@ export function encryptionHeaders({ headers }: Description): Record<string, stri
   );
 }
 
-export const forbidsOverwrite = (headers: Headers): boolean =>
-  headers['x-oss-forbid-overwrite']?.toLowerCase() === 'true';
+/** Not with versioning, also if it is suspended: then every write is a version, and the header means nothing. */
+export const forbidsOverwrite = (headers: Headers, { versioning }: Pick<Bucket, 'versioning'>): boolean =>
+  versioning === undefined && headers['x-oss-forbid-overwrite']?.toLowerCase() === 'true';
 
 /** https://www.alibabacloud.com/help/en/oss/user-guide/object-tagging-8 */
 export function readTags(pairs: readonly (readonly [string, string])[]): Readonly<Record<string, string>> {

@@ -8,7 +8,7 @@ import { createReadStream } from 'node:fs';
 import { mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import type { BucketSpec } from '../world.ts';
+import type { BucketSpec, LifecycleRule } from '../world.ts';
 import { positionOf } from './key-order.ts';
 
 /** Bytes in one file of the bucket's `data` folder. */
@@ -57,6 +57,8 @@ export interface Bucket {
   readonly region: string;
   readonly accountId: string;
   readonly createdAt: number;
+  readonly versioning?: 'Enabled' | 'Suspended';
+  readonly lifecycle: readonly LifecycleRule[];
   readonly objects: ReadonlyMap<string, StoredObject>;
   /** The objects' keys in listing order. */
   readonly keys: readonly string[];
@@ -95,13 +97,15 @@ export interface Store {
   buckets(): readonly Bucket[];
   bucket(name: string): Bucket | undefined;
   /** Returns the bucket that is there when the name is taken. */
-  createBucket(spec: Required<BucketSpec>, createdAt: number): Promise<Bucket>;
+  createBucket(spec: OwnedBucketSpec, createdAt: number): Promise<Bucket>;
   deleteBucket(name: string): Promise<void>;
   /** Resolves when the disk has followed. */
   settled(): Promise<void>;
 }
 
-interface BucketFile extends Required<BucketSpec> {
+type OwnedBucketSpec = BucketSpec & { readonly accountId: string };
+
+interface BucketFile extends OwnedBucketSpec {
   readonly createdAt: number;
 }
 
@@ -208,6 +212,7 @@ async function openBucket(folder: string, file: BucketFile): Promise<OpenBucket>
 
   return {
     ...file,
+    lifecycle: file.lifecycle ?? [],
     objects,
     keys,
     uploads,

@@ -27,6 +27,7 @@ export interface Instance {
   readonly accountId: string;
   readonly architecture: 'standard' | 'cluster' | 'rwsplit';
   readonly isCloudNative: boolean;
+  readonly isCloudNativeCluster: boolean;
   readonly isSingleNode: boolean;
   readonly engineVersion: string;
   readonly createdAt: number;
@@ -113,6 +114,7 @@ export function createInstance(
     accountId,
     architecture,
     isCloudNative: spec.deployment !== 'classic',
+    isCloudNativeCluster: spec.deployment !== 'classic' && architecture === 'cluster',
     isSingleNode: spec.nodes === 'single',
     engineVersion: spec.engineVersion ?? '7.0',
     createdAt,

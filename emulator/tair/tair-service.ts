@@ -13,6 +13,7 @@ import { describeBackups } from './actions/describe-backups.ts';
 import { describeClusterBackupList } from './actions/describe-cluster-backup-list.ts';
 import { describeInstanceAttribute } from './actions/describe-instance-attribute.ts';
 import { describeInstances } from './actions/describe-instances.ts';
+import { describeLogicInstanceTopology } from './actions/describe-logic-instance-topology.ts';
 import { describeRegions } from './actions/describe-regions.ts';
 import { openBackupStore, statusOf, type BackupSet } from './backup-set.ts';
 import { createBackups, type Failure, type PlantedBackup } from './backups.ts';
@@ -45,6 +46,8 @@ export interface Tair {
   backups(id: string): readonly BackupSet[];
   /** A backup that is there already; rejects when its files cannot be read. */
   plantBackup(id: string, planted: PlantedBackup): Promise<BackupSet>;
+  /** A manual backup that somebody else asks for, at the console; it is on record when resolved. */
+  startBackup(id: string): Promise<BackupSet>;
   failNextBackup(id: string, failure?: Failure): void;
   /** The running backup, or else the next one, is forgotten by the service: no job, no backup, no error. */
   vanishJob(id: string): Promise<void>;
@@ -109,6 +112,7 @@ export async function createTair(
       DescribeBackups: describeBackups(state),
       DescribeClusterBackupList: describeClusterBackupList(state),
       DescribeInstanceAttribute: describeInstanceAttribute(state),
+      DescribeLogicInstanceTopology: describeLogicInstanceTopology(state),
       DescribeInstances: describeInstances(state),
       DescribeRegions: describeRegions(state),
     }),
@@ -180,6 +184,7 @@ export async function createTair(
     createBackupCalls: (id) => state.createBackupCalls.get(instance(id).id) ?? 0,
     backups: (id) => store.of(instance(id).id),
     plantBackup: async (id, planted) => backups.plant(instance(id), planted),
+    startBackup: async (id) => backups.create(instance(id), undefined),
     failNextBackup: (id, failure = {}) => backups.failNext(instance(id).id, failure),
     vanishJob: async (id) => backups.vanish(instance(id).id),
     holdBackup: (id) => backups.hold(instance(id).id),

@@ -10,6 +10,8 @@ import {
   type Credentials,
   type CredentialsProvider,
 } from './aliyun/credentials.ts';
+import { readBucketSettings } from './aliyun/bucket-settings.ts';
+import { describeFunction, type FunctionFacts } from './aliyun/fc-describe.ts';
 import { createFc2Functions } from './aliyun/fc2.ts';
 import { createFc3Functions } from './aliyun/fc3.ts';
 import { createOssStore, type OssStore } from './aliyun/oss.ts';
@@ -19,7 +21,8 @@ import { BackupError } from './errors.ts';
 import type { FunctionClient } from './invoker.ts';
 import type { RedisServer } from './redis/server.ts';
 import { createServerSource } from './redis/server-source.ts';
-import type { Source } from './source/source.ts';
+import type { BucketSettings } from './repository/bucket-settings.ts';
+import type { BackupPolicies, Source } from './source/source.ts';
 import { createHttpClient, type HttpClient } from './transfer/http.ts';
 import { createLeanHttpClient } from './transfer/lean-http.ts';
 
@@ -94,6 +97,55 @@ export function composeFunctions(environment: Environment, platform: Platform): 
       endpoint: environment.endpoints.fc,
     };
     return name.includes('/') ? createFc2Functions(options) : createFc3Functions(options);
+  };
+}
+
+/** What can be looked at before anything is relied upon; nothing of it changes anything. */
+export interface Inspection {
+  /** Throws when there are none. */
+  findCredentials(): Promise<void>;
+  /** Throws when the account's role cannot be assumed. */
+  assumeRole(account: Account): Promise<void>;
+  bucketSettings(destination: Destination, signal: AbortSignal): Promise<BucketSettings>;
+  policiesFor(account: Account | undefined): BackupPolicies;
+  describeFunction(name: string, signal: AbortSignal): Promise<FunctionFacts>;
+}
+
+/** For the command line: no function carries it. */
+export function composeInspection(environment: Environment, platform: Platform): Inspection {
+  const { endpoints } = environment;
+  const credentials = ownCredentials(platform);
+  const http = createHttpClient();
+  return {
+    findCredentials: async () => void (await credentials()),
+    assumeRole: async (account) => void (await credentialsOf(account, credentials, endpoints.sts)()),
+    bucketSettings: async ({ region, bucket }, signal) =>
+      readBucketSettings(
+        {
+          region,
+          bucket,
+          credentials,
+          http,
+          ...(endpoints.oss === undefined ? {} : { endpoint: endpoints.oss }),
+        },
+        signal,
+      ),
+    policiesFor: (account) =>
+      createTairSource({
+        credentials: credentialsOf(account, credentials, endpoints.sts),
+        endpoint: endpoints.tair,
+      }),
+    describeFunction: async (name, signal) =>
+      describeFunction(
+        {
+          credentials,
+          accountId: required(platform.accountId, 'account id', 'FC_ACCOUNT_ID'),
+          region: required(platform.region, 'region', 'FC_REGION'),
+          endpoint: endpoints.fc,
+        },
+        name,
+        signal,
+      ),
   };
 }
 

@@ -48,6 +48,8 @@ export type ErrorCode =
   | 'RDB_CORRUPT'
   /** The RDB file is of a version or has a type that cannot be read without guessing. */
   | 'RDB_UNSUPPORTED'
+  /** The files of a cluster's backup cannot be of one moment: a slot has keys in two of them, or a shard is not there. */
+  | 'SHARDS_DISAGREE'
   /** Credentials or role lack a permission. */
   | 'PERMISSION_DENIED'
   /** The service throttles beyond the retry budget. */

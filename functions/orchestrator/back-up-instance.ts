@@ -120,6 +120,7 @@ const BACKUP_UNUSABLE = new Set<string>([
   'SOURCE_CHANGED',
   'RDB_TRUNCATED',
   'RDB_CORRUPT',
+  'SHARDS_DISAGREE',
 ]);
 
 async function obtain(

@@ -1,6 +1,7 @@
 /** Believes nothing but the bucket: reads a manifest and holds what it says against the objects themselves. */
 import pLimit from 'p-limit';
 import { BackupError } from '../core/errors.ts';
+import { proveCluster } from '../core/repository/cluster-proof.ts';
 import { backupFolder, manifestKey, type BackupPlace } from '../core/repository/keys.ts';
 import { LEVELS, parseManifest, type Manifest, type ManifestFile } from '../core/repository/manifest.ts';
 import type { ObjectStore } from '../core/repository/object-store.ts';
@@ -17,9 +18,9 @@ const LEAST_LEVEL = LEVELS.indexOf('checksummed');
 const HEADS_AT_ONCE = 8;
 
 /**
- * The manifest of a backup that is whole: of this run and instance, with one file for each shard, checked at least by
- * OSS's checksum, every object there with the length and checksum that the manifest says. Undefined when there is no
- * manifest.
+ * The manifest of a backup that is whole: of this run and instance, with one file for each shard, which of a cluster can
+ * be of one moment, checked at least by OSS's checksum, every object there with the length and checksum that the
+ * manifest says. Undefined when there is no manifest.
  * @throws BackupError `BACKUP_DAMAGED` with everything that does not agree
  */
 export async function checkStored(
@@ -57,6 +58,8 @@ function manifestProblems(manifest: Manifest, place: BackupPlace, expected: Expe
   for (let shard = 0; shard < expected.shards; shard++)
     if (!shards.has(shard)) problems.push(`no file of shard ${shard}`);
   if (LEVELS.indexOf(manifest.level) < LEAST_LEVEL) problems.push(`the level is only ${manifest.level}`);
+  if (manifest.instance.architecture === 'cluster')
+    problems.push(...proveCluster(manifest.files, manifest.backup).problems);
   const folder = backupFolder(place);
   for (const file of manifest.files) {
     if (!file.key.startsWith(folder)) problems.push(`${file.key} is not in its folder`);

@@ -2,6 +2,7 @@
 import type { RdbReport } from '../core/rdb/report.ts';
 import { createRdbScanner, type RdbScanner, type ScannerCheckpoint } from '../core/rdb/scanner.ts';
 import { BackupError } from '../core/errors.ts';
+import { toInstant } from '../core/clock.ts';
 import type { ManifestFile } from '../core/repository/manifest.ts';
 import type { Observer } from '../core/transfer/transfer-file.ts';
 import type { Workspace } from '../core/wasm/workspace.ts';
@@ -41,14 +42,16 @@ export function observeBy(
   };
 }
 
+/** @param file `slots`: all that are the shard's, where the source tells */
 export function toManifestFile(
-  file: { readonly shard: number; readonly name: string },
+  file: { readonly shard: number; readonly name: string; readonly slots?: string | undefined },
   key: string,
   sourceBytes: number,
   stored: { readonly bytes: number; readonly crc64: string; readonly parts: number },
   { verdict, fingerprint }: RdbReport,
 ): ManifestFile {
-  const { version, databases, keys, expires, types, slots, digest, unchecked } = fingerprint;
+  const { version, databases, keys, expires, types, slots, digest, unchecked, aux } = fingerprint;
+  const createdAt = toCreation(aux['ctime']);
   return {
     shard: file.shard,
     name: file.name,
@@ -64,9 +67,15 @@ export function toManifestFile(
       keys,
       expires,
       types: { ...types },
-      slots,
+      slots: { ...slots, ...(file.slots === undefined ? {} : { owned: file.slots }) },
       digest,
+      ...(createdAt === undefined ? {} : { createdAt }),
       ...(unchecked === undefined ? {} : { unchecked }),
     },
   };
+}
+
+/** The field `ctime` of a file: seconds since 1970. */
+function toCreation(seconds: string | undefined): string | undefined {
+  return seconds !== undefined && /^\d{9,10}$/.test(seconds) ? toInstant(Number(seconds) * 1000) : undefined;
 }

@@ -251,7 +251,14 @@ async function pullOnce(
     );
     log.info('the file is stored', { key, bytes: stored.bytes, crc64: stored.crc64 });
     onProgress?.({ file: title, doneBytes: stored.bytes, bytes: stored.bytes });
-    const file = toManifestFile({ shard: shard.shard, name }, key, stored.bytes, stored, observing.report());
+    const { slots } = shard;
+    const file = toManifestFile(
+      { shard: shard.shard, name, slots },
+      key,
+      stored.bytes,
+      stored,
+      observing.report(),
+    );
     return { file, snapshot: { id, takenAt } };
   } catch (error) {
     superseded.add(key);

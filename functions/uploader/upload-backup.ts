@@ -8,8 +8,9 @@
  */
 import pLimit from 'p-limit';
 import { BackupError, asBackupError, type ErrorCode } from '../core/errors.ts';
-import type { Log } from '../core/log.ts';
+import type { Log, LogFields } from '../core/log.ts';
 import type { RdbScanner, ScannerCheckpoint } from '../core/rdb/scanner.ts';
+import type { ClusterProof } from '../core/repository/cluster-proof.ts';
 import { fileKey, manifestKey, type BackupPlace } from '../core/repository/keys.ts';
 import {
   MANIFEST_VERSION,
@@ -45,6 +46,7 @@ import { leaseWorkspace } from './lease-workspace.ts';
 import { observeBy, scanRdb, toManifestFile, type Observing } from './observe-rdb.ts';
 import { pullFiles } from './pull-files.ts';
 import { createResumePoints, type ResumePoints } from './resume-points.ts';
+import { requireOneBackup } from './verdict.ts';
 
 export interface UploadParts {
   readonly source: Source;
@@ -110,13 +112,17 @@ export async function uploadBackup(
     if (canGoOn(error)) await points.flush();
     throw withKeptBytes(error, points.keptBytes());
   }
+  const isCluster = request.instance.architecture === 'cluster';
+  const cluster = isCluster ? requireOneBackup(request, backup, files) : undefined;
+  if (cluster !== undefined) log.info('the shards are one backup', sayProof(cluster));
   const manifest: Manifest = {
     version: MANIFEST_VERSION,
     runId: request.runId,
     plan: request.plan,
     instance: request.instance,
     backup,
-    files: request.instance.architecture === 'cluster' ? [...files] : files.map(withoutSlotRanges),
+    files: isCluster ? [...files] : files.map(withoutSlotRanges),
+    ...(cluster === undefined ? {} : { cluster }),
     level: levelOf(files),
     durationMs: Date.now() - startedAtMs,
     tool: TOOL,
@@ -130,6 +136,10 @@ export async function uploadBackup(
       signal,
     );
   return written;
+}
+
+function sayProof({ slots, slotsSeen, emptyShards }: ClusterProof): LogFields {
+  return { slots, slotsSeen, ...(emptyShards.length === 0 ? {} : { emptyShards: emptyShards.join(', ') }) };
 }
 
 /** Whether another attempt may bring what this one did not. */

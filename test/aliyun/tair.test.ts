@@ -2,10 +2,10 @@ import { writeFile, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { CredentialsProvider } from '../../functions/core/aliyun/credentials.ts';
-import { createTairSource } from '../../functions/core/aliyun/tair.ts';
+import { createTairSource, type TairSource } from '../../functions/core/aliyun/tair.ts';
 import { toInstant } from '../../functions/core/clock.ts';
 import { BackupError } from '../../functions/core/errors.ts';
-import type { Source } from '../../functions/core/source/source.ts';
+import type { BackupPolicy } from '../../functions/core/source/source.ts';
 import type { Effect, FaultScript } from '../../emulator/faults.ts';
 import type { Role, Session } from '../../emulator/identity.ts';
 import type { InstanceSpec } from '../../emulator/world.ts';
@@ -34,7 +34,7 @@ const fromFiles = (spec: Omit<InstanceSpec, 'region' | 'rdbFiles'>): InstanceSpe
   rdbFiles: Array.from({ length: spec.shards ?? 1 }, () => rdbFile),
 });
 
-const sourceOf = ({ world, accessKey }: RunningTair, readTimeoutMs?: number): Source =>
+const sourceOf = ({ world, accessKey }: RunningTair, readTimeoutMs?: number): TairSource =>
   createTairSource({
     credentials: async () => accessKey,
     endpoint: world.endpoints.tair,
@@ -66,7 +66,7 @@ for (const nonClusterBackupList of ['empty', 'error'] as const) {
 
 describe('Tair', () => {
   let running: RunningTair;
-  let source: Source;
+  let source: TairSource;
   beforeEach(async () => {
     running = await startTair([fromFiles({ id: 'r-one' }), fromFiles({ id: 'r-two', tags: { team: 'a' } })]);
     source = sourceOf(running);
@@ -221,7 +221,7 @@ describe('Tair', () => {
       const role = identity.addRole({ accountId, name: 'source', trusts: [], allow: ['kvstore:*'] });
       return { role, issue: () => identity.issue(role, 'tairlift', 3600) };
     };
-    const sourceWith = (credentials: CredentialsProvider): Source =>
+    const sourceWith = (credentials: CredentialsProvider): TairSource =>
       createTairSource({ credentials, endpoint: running.world.endpoints.tair, clock: HURRIED });
 
     it('asks for another one and sends once more, also CreateBackup', async () => {
@@ -450,7 +450,7 @@ describe('Tair', () => {
     expect((await source.getInstance(REGION, 'r-classic', signal))?.shards).toBe(4);
   });
 
-  it('does not guess the number of shards of a cluster that nothing tells about', async () => {
+  it('knows the number of shards from the topology where nothing else tells, and does not guess it', async () => {
     await running.tair.addInstance(
       fromFiles({
         id: 'r-odd',
@@ -460,8 +460,24 @@ describe('Tair', () => {
         instanceClass: 'redis.odd',
       }),
     );
+    expect((await source.getInstance(REGION, 'r-odd', signal))?.shards).toBe(4);
 
+    spoil('DescribeLogicInstanceTopology', { kind: 'error', status: 404, code: 'InvalidAction.NotFound' });
     expect((await source.getInstance(REGION, 'r-odd', signal))?.shards).toBe(0);
+  });
+
+  it('tells when the service backs an instance up by itself, and whether on the primary', async () => {
+    await running.tair.addInstance(fromFiles({ id: 'r-flash', flashback: true }));
+    const policyOf = async (id: string): Promise<BackupPolicy> => {
+      const instance = await source.getInstance(REGION, id, signal);
+      if (instance === undefined) throw new Error(`no instance ${id}`);
+      return source.backupPolicy(instance, signal);
+    };
+
+    expect(await policyOf('r-flash')).toMatchObject({ runsOnPrimary: true, window: '17:00Z-18:00Z' });
+    const { runsOnPrimary, days } = await policyOf('r-one');
+    expect(runsOnPrimary).toBe(false);
+    expect(days).toHaveLength(7);
   });
 
   it('lists a backup without its missing shard, and without URLs that are empty', async () => {

@@ -26,11 +26,15 @@ const LENGTH_32 = 0x80;
 const HEADER = Buffer.from('REDIS0011', 'latin1');
 const END = 0xff;
 
-/** The file is at least this long, by less than one value. */
-export function syntheticRdb(atLeastBytes: number): SyntheticRdb {
+/**
+ * The file is at least this long, by less than one value.
+ * @param hashTag of all its keys, which puts them in one cluster slot
+ */
+export function syntheticRdb(atLeastBytes: number, hashTag?: string): SyntheticRdb {
+  const prefix = hashTag === undefined ? '' : `{${hashTag}}`;
   const value = valueOf(VALUE_BYTES);
   const keys = Math.ceil(atLeastBytes / VALUE_BYTES);
-  const recordBytes = recordHead(0).length + VALUE_BYTES;
+  const recordBytes = recordHead(0, prefix).length + VALUE_BYTES;
   const trailerAt = HEADER.length + keys * recordBytes;
   const trailer = Buffer.from([END, 0, 0, 0, 0, 0, 0, 0, 0]);
   const bytes = trailerAt + trailer.length;
@@ -41,7 +45,7 @@ export function syntheticRdb(atLeastBytes: number): SyntheticRdb {
     const first = Math.max(0, Math.floor((start - HEADER.length) / recordBytes));
     for (let number = first; number < keys; number++) {
       const at = HEADER.length + number * recordBytes;
-      const head = recordHead(number);
+      const head = recordHead(number, prefix);
       yield [at, head];
       yield [at + head.length, value];
     }
@@ -71,8 +75,8 @@ export async function writeRdbFile(path: string, atLeastBytes: number): Promise<
   return { path, bytes: rdb.bytes, keys: rdb.keys };
 }
 
-function recordHead(number: number): Buffer {
-  const key = Buffer.from(`page:${String(number).padStart(10, '0')}`);
+function recordHead(number: number, prefix: string): Buffer {
+  const key = Buffer.from(`${prefix}page:${String(number).padStart(10, '0')}`);
   const length = Buffer.alloc(5);
   length.writeUInt8(LENGTH_32, 0);
   length.writeUInt32BE(VALUE_BYTES, 1);

@@ -299,6 +299,8 @@ function manyFiles(count: number, bytes: number): Omit<Subject, 'name'> {
     files: Array.from({ length: count }, (_, shard) => ({
       name: `shard-${shard}.rdb`,
       syntheticBytes: each,
+      // Files of one cluster never share a slot.
+      ...(count === 1 ? {} : { hashTag: `shard-${shard}` }),
     })),
   };
 }

@@ -3,13 +3,13 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startEmulator, type Emulator } from '../../emulator/start-emulator.ts';
+import { writeShardFiles } from '../doubles/shard-file.ts';
 import { runCli, type Ended, type RunOptions } from './run-cli.ts';
 
 const REGION = 'cn-hangzhou';
 const BUCKET = 'my-backups';
 const FIXTURES = join(__dirname, '..', 'fixtures', 'rdb');
 const SMALL = join(FIXTURES, 'gen__gen-redis7.0.15.rdb');
-const OTHER = join(FIXTURES, 'gen__gen-redis7.2.6.rdb');
 
 const PLANS = `plans:
   nightly:
@@ -31,7 +31,13 @@ describe('with a bucket', () => {
       buckets: [{ name: BUCKET, region: REGION }],
       instances: [
         { region: REGION, id: 'r-plain', tags, rdbFiles: [SMALL] },
-        { region: REGION, id: 'r-cluster', tags, architecture: 'cluster', rdbFiles: [SMALL, OTHER] },
+        {
+          region: REGION,
+          id: 'r-cluster',
+          tags,
+          architecture: 'cluster',
+          rdbFiles: writeShardFiles(folder, 2),
+        },
         { region: REGION, id: 'r-single', nodes: 'single', rdbFiles: [SMALL] },
         { region: REGION, id: 'r-broken', rdbFiles: [SMALL] },
       ],

@@ -1,7 +1,8 @@
 /** What all cases of a run share: the built functions, and the files that they back up. */
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { writeShardFiles } from '../doubles/shard-file.ts';
 import { flipped } from './troubles.ts';
 import { writeFile, writeSourceFile, type SourceFile } from './source-file.ts';
 
@@ -31,6 +32,8 @@ export interface SourceFiles {
   /** One put. */
   readonly small: SourceFile;
   readonly otherSmall: SourceFile;
+  /** Of a cluster of three. */
+  readonly shards: readonly SourceFile[];
   readonly cut: SourceFile;
   readonly corrupt: SourceFile;
   readonly empty: SourceFile;
@@ -81,6 +84,7 @@ function writeFiles(folder: string): SourceFiles {
     medium: writeSourceFile(path('medium'), real, 9e6, 'medium'),
     small: writeFile(path('small'), readFileSync(real)),
     otherSmall: writeFile(path('other-small'), readFileSync(fixture('gen__gen-redis7.2.6'))),
+    shards: writeShardFiles(folder, 3).map((shard) => ({ path: shard, bytes: statSync(shard).size })),
     cut: writeFile(path('cut'), bytes.subarray(0, 12 * MIB + 12_345)),
     corrupt: writeFile(path('corrupt'), flipped(bytes, 17 * MIB + 99)),
     empty: writeFile(path('empty'), Buffer.alloc(0)),

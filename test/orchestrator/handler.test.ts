@@ -10,6 +10,7 @@ import { readEnvironment } from '../../functions/core/config.ts';
 import type { BackupError } from '../../functions/core/errors.ts';
 import type { FunctionClient } from '../../functions/core/invoker.ts';
 import type { ObjectStore } from '../../functions/core/repository/object-store.ts';
+import { writeShardFiles } from '../doubles/shard-file.ts';
 import type { Summary } from '../../functions/orchestrator/summary.ts';
 
 const REGION = 'cn-hangzhou';
@@ -26,7 +27,8 @@ function allowedTo(functionName: 'Orchestrator' | 'Uploader'): readonly string[]
 }
 
 const file = (name: string): string => join(RDB, name);
-const INSTANCES: readonly InstanceSpec[] = [
+/** @param folder for the files of shards */
+const instancesIn = (folder: string): readonly InstanceSpec[] => [
   { region: REGION, id: 'r-standard', name: 'prod-a', rdbFiles: [file('gen__gen-redis7.0.15.rdb')] },
   {
     region: REGION,
@@ -34,7 +36,7 @@ const INSTANCES: readonly InstanceSpec[] = [
     name: 'prod-b',
     architecture: 'cluster',
     shards: 2,
-    rdbFiles: [file('gen__gen-redis7.4.1-cluster.rdb'), file('gen__gen-redis7.2.6.rdb')],
+    rdbFiles: writeShardFiles(folder, 2),
   },
   {
     region: REGION,
@@ -44,7 +46,7 @@ const INSTANCES: readonly InstanceSpec[] = [
     deployment: 'classic',
     jobPerShard: true,
     shards: 2,
-    rdbFiles: [file('gen__gen-redis8.6.3.rdb'), file('gen__gen-redis6.2.16-lfu.rdb')],
+    rdbFiles: writeShardFiles(folder, 2, { name: 'elder', tag: 'elder' }),
   },
   {
     region: REGION,
@@ -76,7 +78,7 @@ describe('the orchestrator as a function', () => {
     );
     emulator = await startEmulator({
       buckets: [{ name: BUCKET, region: REGION }],
-      instances: INSTANCES,
+      instances: instancesIn(folder),
       functions: (world) => functionsOf(world, plansPath),
     });
     const environment = readEnvironment(emulator.environment);

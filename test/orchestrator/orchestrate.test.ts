@@ -154,7 +154,9 @@ describe('a run', () => {
   it('ends partial when one instance fails, and stores the others', async () => {
     source.onStart = ({ id }) => {
       if (id === 'r-b')
-        throw new BackupError('BACKUP_QUOTA', 'start a backup of r-b: 30 today', { hint: 'wait a day' });
+        throw new BackupError('PERMISSION_DENIED', 'start a backup of r-b: Forbidden.RAM', {
+          hint: 'allow it',
+        });
       return undefined;
     };
 
@@ -163,11 +165,11 @@ describe('a run', () => {
     expect(summary).toMatchObject({ status: 'partial', counts: { selected: 3, stored: 2, failed: 1 } });
     expect(byId(summary, 'r-b')).toMatchObject({
       status: 'failed',
-      error: { code: 'BACKUP_QUOTA', hint: 'wait a day' },
+      error: { code: 'PERMISSION_DENIED', hint: 'allow it' },
     });
     const error = toRunError(summary);
     expect(error.code).toBe('RUN_INCOMPLETE');
-    expect(error.message).toContain('r-b BACKUP_QUOTA (start a backup of r-b: 30 today)');
+    expect(error.message).toContain('r-b PERMISSION_DENIED (start a backup of r-b: Forbidden.RAM)');
     // The whole summary, for whoever has nothing but the platform's record of the failed invocation.
     expect(JSON.parse(error.message.slice(error.message.indexOf(' {') + 1))).toEqual(summary);
   });

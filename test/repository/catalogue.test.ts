@@ -1,6 +1,6 @@
 import { readCatalogue, readManifest, totalBytes } from '../../functions/core/repository/catalogue.ts';
 import { createMemoryStore, type MemoryStore } from '../doubles/memory-store.ts';
-import { RDB, storeBackup } from './stored-backup.ts';
+import { bodyOf, RDB, storeBackup } from './stored-backup.ts';
 
 const { signal } = new AbortController();
 
@@ -17,7 +17,7 @@ describe('the catalogue', () => {
     const { backups, damaged, unfinished } = await readCatalogue(store, { prefix: '' }, signal);
     expect(backups.map(({ manifest }) => manifest.instance.id)).toEqual(['r-new', 'r-mid', 'r-old']);
     expect(backups.map(({ manifest }) => totalBytes(manifest))).toEqual([
-      RDB.length * 2,
+      bodyOf(0, 2).length + bodyOf(1, 2).length,
       RDB.length,
       RDB.length,
     ]);

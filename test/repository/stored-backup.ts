@@ -10,6 +10,7 @@ import {
   type ManifestFile,
 } from '../../functions/core/repository/manifest.ts';
 import type { MemoryStore } from '../doubles/memory-store.ts';
+import { evenSlots, shardFile } from '../doubles/shard-file.ts';
 
 export const RDB = readFileSync(join(__dirname, '..', 'fixtures', 'rdb', 'gen__gen-redis7.0.15.rdb'));
 
@@ -34,8 +35,13 @@ export function fileOf(place: BackupPlace, shard: number, bytes: Buffer): Manife
     sourceBytes: bytes.length,
     crc64: crc.value().toString(),
     parts: 1,
-    rdb: { version, verdict, databases, keys, expires, types, slots: { seen: slots.seen }, digest },
+    rdb: { version, verdict, databases, keys, expires, types, slots, digest },
   };
+}
+
+/** The bytes of a shard's file: of a cluster's, keys in its own slots. */
+export function bodyOf(shard: number, shards: number): Buffer {
+  return shards === 1 ? Buffer.from(RDB) : shardFile({ slots: evenSlots(shard, shards), keys: 1500 });
 }
 
 /** Stores one file a shard and the manifest; returns both. */
@@ -45,8 +51,8 @@ export function storeBackup(
   { startedAt = '2026-11-20T18:00:00Z', shards = 1 } = {},
 ): { readonly key: string; readonly manifest: Manifest } {
   const place = placeOf(instanceId, startedAt);
-  const files = Array.from({ length: shards }, (_, shard) => fileOf(place, shard, RDB));
-  for (const { key } of files) store.objects.set(key, Buffer.from(RDB));
+  const files = Array.from({ length: shards }, (_, shard) => fileOf(place, shard, bodyOf(shard, shards)));
+  for (const { key, shard } of files) store.objects.set(key, bodyOf(shard, shards));
   const manifest: Manifest = {
     version: 1,
     runId: place.runId,

@@ -3,9 +3,11 @@ import { createRdbScanner } from '../../functions/core/rdb/scanner.ts';
 import type { Manifest } from '../../functions/core/repository/manifest.ts';
 import { verifyBackup, type BackupFinding } from '../../functions/core/repository/verify-backup.ts';
 import { createMemoryStore, type MemoryStore } from '../doubles/memory-store.ts';
-import { RDB, storeBackup } from './stored-backup.ts';
+import { bodyOf, storeBackup } from './stored-backup.ts';
 
 const { signal } = new AbortController();
+const BODIES = [bodyOf(0, 2), bodyOf(1, 2)] as const;
+const [FIRST, SECOND] = BODIES;
 
 describe('verifying a stored backup', () => {
   let store: MemoryStore;
@@ -32,9 +34,9 @@ describe('verifying a stored backup', () => {
     expect(finding).toEqual({
       sound: true,
       problems: [],
-      files: keys.map((key) => ({ key, bytes: RDB.length, problems: [] })),
+      files: keys.map((key, shard) => ({ key, bytes: BODIES[shard]?.length, problems: [] })),
     });
-    expect(read).toBe(2 * RDB.length);
+    expect(read).toBe(FIRST.length + SECOND.length);
   });
 
   it.each([
@@ -45,7 +47,7 @@ describe('verifying a stored backup', () => {
       /CRC-64/,
     ],
   ])('finds %s', async (_name, damage, expected) => {
-    const body = Buffer.from(RDB);
+    const body = Buffer.from(SECOND);
     damage(body);
     store.objects.set(keys[1] ?? '', body);
     const { sound, files } = await verify();
@@ -56,9 +58,11 @@ describe('verifying a stored backup', () => {
   });
 
   it('finds an object that has become shorter', async () => {
-    store.objects.set(keys[0] ?? '', RDB.subarray(0, 1000));
+    store.objects.set(keys[0] ?? '', FIRST.subarray(0, 1000));
     const { files } = await verify();
-    expect(files[0]?.problems.join('; ')).toMatch(/holds 1000 bytes, the manifest says 58056.*truncated/);
+    expect(files[0]?.problems.join('; ')).toMatch(
+      new RegExp(`holds 1000 bytes, the manifest says ${FIRST.length}.*truncated`),
+    );
   });
 
   it('finds a sound file that is not the one the manifest describes', async () => {
@@ -66,15 +70,35 @@ describe('verifying a stored backup', () => {
       ...manifest,
       files: manifest.files.map((kept) => ({
         ...kept,
-        rdb: { ...kept.rdb, digest: 'f'.repeat(32), keys: 1 },
+        rdb: { ...kept.rdb, digest: `${kept.shard}`.repeat(32), keys: 1 },
       })),
     };
     const { sound, files } = await verify(foreign);
     expect(sound).toBe(false);
     expect(files[0]?.problems).toEqual([
-      'keys: 76, the manifest says 1',
-      expect.stringMatching(/^digest: [0-9a-f]{32}, the manifest says f{32}$/),
+      'keys: 1500, the manifest says 1',
+      expect.stringMatching(/^digest: [0-9a-f]{32}, the manifest says 0{32}$/),
     ]);
+  });
+
+  it('finds that two shards have become the same, whatever the manifest says of the files alone', async () => {
+    const [first, second] = manifest.files;
+    if (first === undefined || second === undefined) throw new Error('two files were stored');
+    const twice = { ...second, ...first, shard: second.shard };
+    const { sound, problems, files } = await verify({ ...manifest, files: [first, twice] });
+    expect(sound).toBe(false);
+    expect(problems).toEqual([expect.stringContaining('one shard is there twice') as string]);
+    expect(files.flatMap((file) => file.problems)).toEqual([]);
+  });
+
+  it('finds keys in other slots than the manifest says', async () => {
+    const files = manifest.files.map((file) =>
+      file.shard === 0
+        ? { ...file, rdb: { ...file.rdb, slots: { ...file.rdb.slots, ranges: '0-1' } } }
+        : file,
+    );
+    const finding = await verify({ ...manifest, files });
+    expect(finding.files[0]?.problems).toEqual([expect.stringMatching(/^slots: .*, the manifest says 0-1$/)]);
   });
 
   it('finds an object that is gone, and goes on with the others', async () => {
@@ -92,7 +116,7 @@ describe('verifying a stored backup', () => {
 
   function breakingOffWith(error: Error): MemoryStore {
     const read = async function* (): AsyncGenerator<Buffer> {
-      yield RDB.subarray(0, 100);
+      yield FIRST.subarray(0, 100);
       throw error;
     };
     return { ...store, read };
@@ -124,7 +148,7 @@ describe('verifying a stored backup', () => {
   it('ends when it is asked to stop, without a finding', async () => {
     const stop = new AbortController();
     const read = async function* (): AsyncGenerator<Buffer> {
-      yield RDB.subarray(0, 100);
+      yield FIRST.subarray(0, 100);
       stop.abort(new Error('stop'));
       stop.signal.throwIfAborted();
     };

@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { writeRdbFile } from '../bench/rdb-file.ts';
+import { evenSlots, shardFile, type ShardFile } from '../doubles/shard-file.ts';
 
 const FIXTURES = join(__dirname, '..', 'fixtures', 'rdb');
 const folder = mkdtempSync(join(tmpdir(), 'tairlift-scenarios-'));
@@ -17,10 +18,31 @@ export const FLIPPED = join(folder, 'flipped.rdb');
 export const FOREIGN = join(folder, 'foreign.rdb');
 export const PAGE = join(folder, 'page.rdb');
 
+const shards = new Map<string, ShardFile>();
+
+/** The path of a shard's file, which `writeFiles` writes. */
+export function shard(name: string, file: ShardFile): string {
+  const path = join(folder, `${name}.rdb`);
+  shards.set(path, file);
+  return path;
+}
+
+/** Of a cluster of so many shards. */
+export function shardsOf(
+  count: number,
+  more: Omit<ShardFile, 'slots'> & { readonly name?: string } = {},
+): string[] {
+  const { name = 'shard', ...content } = more;
+  return Array.from({ length: count }, (_, index) =>
+    shard(`${name}-${index}-of-${count}`, { ...content, slots: evenSlots(index, count) }),
+  );
+}
+
 const LARGE_BYTES = 18 * 1024 * 1024;
 
 export async function writeFiles(): Promise<void> {
   await writeRdbFile(LARGE, LARGE_BYTES);
+  for (const [path, content] of shards) writeFileSync(path, shardFile(content));
   const sound = readFileSync(SMALL);
   writeFileSync(CUT, sound.subarray(0, 40_000));
   const flipped = Buffer.from(sound);

@@ -10,6 +10,8 @@ import {
   OTHER,
   PAGE,
   removeFiles,
+  shard,
+  shardsOf,
   SMALL,
   WITHOUT_CHECKSUM,
   writeFiles,
@@ -17,6 +19,9 @@ import {
 import { BUCKET, idOf, stage, type Scenario, type Stage } from './stage.ts';
 
 const MIB = 1024 * 1024;
+const DAY_MS = 24 * 3600_000;
+/** Enough keys that some slots of a neighbour's would be among them. */
+const FIRST_HALF = shard('first-half', { slots: [0, 8191], keys: 3000 });
 const ALWAYS = { times: -1 };
 const unavailable = { kind: 'error', status: 503, code: 'ServiceUnavailable' } as const;
 const throttled = {
@@ -311,29 +316,55 @@ const sources: readonly Scenario[] = [
   },
   {
     when: 'a cluster has all its shards',
-    files: [SMALL, OTHER, SMALL],
+    files: shardsOf(3),
     ends: { stored: 'parsed' },
   },
   {
+    when: 'a shard of a cluster has no keys',
+    files: [FIRST_HALF, shard('no-keys', { slots: [8192, 16_383], keys: 0 })],
+    ends: { stored: 'parsed' },
+  },
+  {
+    when: 'slots were moved between two shards while the backup was made',
+    files: [FIRST_HALF, shard('moved', { slots: [8000, 16_383], keys: 300 })],
+    ends: {
+      fails: 'SHARDS_DISAGREE',
+      saying: /slots? .*8\d\d\d.* keys both in .*shard 0.* and in .*shard 1/,
+    },
+  },
+  {
+    when: 'one shard of a cluster is there twice, and another is not',
+    files: [FIRST_HALF, FIRST_HALF],
+    ends: { fails: 'SHARDS_DISAGREE', saying: /hold the very same keys: one shard is there twice/ },
+  },
+  {
+    when: "the file of one shard is last week's",
+    files: [
+      shard('of-today', { slots: [0, 8191], createdAtMs: Date.now() }),
+      shard('of-last-week', { slots: [8192, 16_383], createdAtMs: Date.now() - 7 * DAY_MS }),
+    ],
+    ends: { fails: 'SHARDS_DISAGREE', saying: /shard 1\) was written at .* it is of another backup/ },
+  },
+  {
     when: 'a classic cluster gives a job for each shard',
-    files: [SMALL, OTHER],
+    files: shardsOf(2),
     spec: { deployment: 'classic', jobPerShard: true },
     ends: { stored: 'parsed' },
   },
   {
     when: 'one shard of a cluster is damaged',
-    files: [SMALL, FLIPPED, OTHER],
+    files: [FIRST_HALF, FLIPPED, OTHER],
     ends: { fails: 'RDB_CORRUPT' },
   },
   {
     when: 'one shard of a cluster fails',
-    files: [SMALL, OTHER],
+    files: shardsOf(2),
     arrange: ({ emulator, id }) => emulator.tair.failNextBackup(id, { shards: [1] }),
     ends: { fails: 'BACKUP_FAILED' },
   },
   {
     when: 'one shard of a cluster is not listed',
-    files: [SMALL, OTHER],
+    files: shardsOf(2),
     arrange: ({ emulator, id }) => emulator.tair.dropShard(id, 1),
     ends: { fails: 'BACKUP_TIMEOUT' },
   },

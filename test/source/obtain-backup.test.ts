@@ -217,6 +217,25 @@ describe('a conflict', () => {
     expect(source.backups).toHaveLength(1);
   });
 
+  it('adopts the backup that was running also when it has ended a moment later', async () => {
+    const theirs = source.plant({
+      instanceId: 'r-one',
+      startedAtMs: clock.now() - 5 * MINUTE,
+      endsAtMs: clock.now() + 1,
+    });
+    source.plant({ instanceId: 'r-one', startedAtMs: clock.now() - 20 * MINUTE });
+    source.onStart = () => {
+      theirs.endsAtMs = clock.now();
+      return { kind: 'already-running' };
+    };
+
+    const backup = await obtain();
+
+    expect(backup).toMatchObject({ ids: [theirs.id], adopted: true });
+    expect(source.startsOf('r-one')).toBe(1);
+    expect(elapsed()).toBeLessThan(MINUTE);
+  });
+
   it('waits for a running backup that is too old, then makes its own', async () => {
     source.plant({
       instanceId: 'r-one',
@@ -406,11 +425,63 @@ describe('an instance that cannot be backed up now', () => {
     await expect(attempt).rejects.toMatchObject({ code: 'INSTANCE_NOT_FOUND' });
   });
 
-  it('has had its backups of the day', async () => {
-    source.perDay = 0;
+  describe('because it has had its backups of the day', () => {
+    beforeEach(() => {
+      source.perDay = 2;
+      for (const hours of [30, 20, 3])
+        source.plant({ instanceId: 'r-one', mode: 'manual', startedAtMs: clock.now() - hours * HOUR });
+    });
 
-    await expect(obtain()).rejects.toMatchObject({ code: 'BACKUP_QUOTA' });
-    expect(source.startsOf('r-one')).toBe(1);
+    it('fails by name, and says when the next one can be made and what could be taken instead', async () => {
+      await expect(obtain('r-one', { adoptWithinMs: 2 * HOUR })).rejects.toMatchObject({
+        code: 'BACKUP_QUOTA',
+        message:
+          'back up r-one in cn-hangzhou: its manual backups of the day are used up (2 are listed), the next can be made at 2026-11-20T22:00:00Z',
+        hint: 'its newest finished backup is of 2026-11-20T15:00:00Z; backup.adoptWithinHours: 3 would take it',
+        details: { freesAt: '2026-11-20T22:00:00Z', manualBackups: 2 },
+      });
+      expect(source.startsOf('r-one')).toBe(1);
+    });
+
+    it('is not asked for another one when the plan allows to take one of them', async () => {
+      const backup = await obtain('r-one', { adoptWithinMs: 4 * HOUR });
+
+      expect(backup).toMatchObject({ adopted: true, startedAt: '2026-11-20T15:00:00Z' });
+      expect(source.startsOf('r-one')).toBe(0);
+    });
+
+    it('takes one that was finished since it was looked for, and remembers that', async () => {
+      source.onStart = () => {
+        source.plant({ instanceId: 'r-one', startedAtMs: clock.now() - MINUTE, endsAtMs: clock.now() });
+        return undefined;
+      };
+
+      const backup = await obtain('r-one', { adoptWithinMs: 2 * HOUR });
+
+      expect(backup).toMatchObject({ adopted: true, mode: 'automated', startedAt: '2026-11-20T17:59:00Z' });
+      expect(records.all.get('backup-answer-1')).toMatchObject({ kind: 'finished' });
+      expect(await obtain('r-one', { adoptWithinMs: 2 * HOUR })).toEqual(backup);
+      expect(source.startsOf('r-one')).toBe(1);
+    });
+
+    it('takes none that the plan calls too old, and none at all when it adopts none', async () => {
+      source.onStart = () => {
+        source.plant({ instanceId: 'r-one', startedAtMs: clock.now() - MINUTE, endsAtMs: clock.now() });
+        return undefined;
+      };
+
+      await expect(obtain()).rejects.toMatchObject({ code: 'BACKUP_QUOTA' });
+    });
+
+    it('does not know when the next can be made where the service lists none of them', async () => {
+      source.backups.splice(0);
+      source.perDay = 0;
+
+      await expect(obtain()).rejects.toMatchObject({
+        code: 'BACKUP_QUOTA',
+        message: expect.stringContaining('(0 are listed), and it is not known when') as string,
+      });
+    });
   });
 
   it('is refused before anything is started when nobody knows its number of shards', async () => {
@@ -435,6 +506,71 @@ describe('an instance that cannot be backed up now', () => {
     );
 
     expect(backup.shards).toBe(5);
+  });
+});
+
+describe('a cluster that is changed while its backup is made', () => {
+  const resharded = (shards: number): void =>
+    source.put({ id: 'r-cluster', architecture: 'cluster', shards, status: 'Normal' });
+
+  it('has no backup when it has another number of shards afterwards', async () => {
+    source.next({ shards: 3 });
+    source.onAsk = (action) => {
+      // Finished with all the files of the three shards that it had; the fourth is there a moment later.
+      if (action === 'getInstance' && source.backups.some(({ endsAtMs }) => clock.now() >= endsAtMs))
+        resharded(4);
+    };
+
+    await expect(obtain('r-cluster')).rejects.toMatchObject({
+      code: 'BACKUP_FAILED',
+      message: expect.stringContaining('it had 3 shards when its backup was begun and has 4 now') as string,
+    });
+    expect(source.startsOf('r-cluster')).toBe(1);
+  });
+
+  it('is waited for until it is at rest, and has a backup when nothing has moved', async () => {
+    source.durationMs = MINUTE;
+    source.onAsk = (action) => {
+      if (action !== 'getInstance' || elapsed() < MINUTE) return;
+      source.put({
+        id: 'r-cluster',
+        architecture: 'cluster',
+        shards: 3,
+        status: elapsed() < 40 * MINUTE ? 'Changing' : 'Normal',
+      });
+    };
+
+    await expect(obtain('r-cluster')).resolves.toMatchObject({ shards: 3, adopted: false });
+    expect(elapsed()).toBeGreaterThan(40 * MINUTE);
+  });
+
+  it('has no backup when nobody can say by the deadline whether something has moved', async () => {
+    source.durationMs = MINUTE;
+    source.onAsk = (action) => {
+      if (action === 'getInstance' && elapsed() >= MINUTE)
+        source.put({ id: 'r-cluster', architecture: 'cluster', shards: 3, status: 'Changing' });
+    };
+
+    await expect(obtain('r-cluster', { timeoutMs: HOUR })).rejects.toMatchObject({
+      code: 'INSTANCE_NOT_READY',
+    });
+  });
+
+  it('gets a backup of its own when somebody else’s turns out to be torn', async () => {
+    source.plant({
+      instanceId: 'r-cluster',
+      startedAtMs: clock.now() - MINUTE,
+      endsAtMs: clock.now() + 10 * MINUTE,
+      shards: 3,
+    });
+    let hasGrown = false;
+    source.onAsk = (action) => {
+      if (action !== 'getInstance' || hasGrown || elapsed() < 10 * MINUTE) return;
+      hasGrown = true;
+      resharded(4);
+    };
+
+    await expect(obtain('r-cluster')).resolves.toMatchObject({ shards: 4, adopted: false });
   });
 });
 

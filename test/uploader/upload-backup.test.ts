@@ -13,7 +13,7 @@ import {
 import { startFileServer, type Answer, type FileServer } from '../doubles/file-server.ts';
 import { createListedSource, type ListedSource } from '../doubles/listed-source.ts';
 import { checksumOf, createMemoryStore, type MemoryStore } from '../doubles/memory-store.ts';
-import { createPlainScanner, plainFile } from '../doubles/plain-scanner.ts';
+import { createPlainScanner, plainContents, plainFile } from '../doubles/plain-scanner.ts';
 import { QUICK } from '../doubles/policies.ts';
 import { spoil } from '../doubles/spoiled-target.ts';
 import { FOLDER, MANIFEST, backupOf, fileOf, requestOf } from './upload-request.ts';
@@ -106,7 +106,7 @@ describe('uploadBackup', () => {
             expires: 1,
             types: { string: { keys: 2, bytes: 20 } },
             slots: { seen: 2 },
-            digest: '0'.repeat(32),
+            digest: plainContents(file).digest,
           },
         },
       ],
@@ -126,8 +126,9 @@ describe('uploadBackup', () => {
     );
 
     expect(storedManifest().files.map(({ shard, crc64, rdb }) => [shard, crc64, rdb.slots])).toEqual(
-      files.map((body, shard) => [shard, checksumOf(body), { seen: 2, ranges: '1-2' }]),
+      files.map((body, shard) => [shard, checksumOf(body), plainContents(body).slots]),
     );
+    expect(storedManifest().cluster).toEqual({ slots: 'disjoint', slotsSeen: 10, emptyShards: [] });
     for (const [shard, body] of files.entries())
       expect(store.objects.get(`${FOLDER}shard-${shard}.rdb`)?.equals(body)).toBe(true);
   });

@@ -39,7 +39,7 @@ export const completeMultipartUpload: ObjectAction = {
 
     const object = assemble(upload, parts, now);
     const outcome = await bucket.complete(upload.uploadId, object, {
-      unlessExists: forbidsOverwrite(request.headers),
+      unlessExists: forbidsOverwrite(request.headers, bucket),
     });
     if (outcome === 'gone') throw noSuchUpload(upload.uploadId);
     if (outcome === 'exists') throw fileAlreadyExists('0042-00000214');

@@ -17,7 +17,7 @@ export const copyObject: ObjectAction = {
     const source = findCopySource(call);
     if (source.object.size > MAX_COPY_BYTES)
       throw new OssError(400, 'EntityTooLarge', 'The object is too large to be copied in one request.');
-    const unlessExists = forbidsOverwrite(request.headers);
+    const unlessExists = forbidsOverwrite(request.headers, bucket);
     if (unlessExists && bucket.objects.has(key)) throw fileAlreadyExists('0026-00000002');
     const replaces = request.headers['x-oss-metadata-directive']?.toUpperCase() === 'REPLACE';
     const given = describeObject(request.headers);

@@ -14,7 +14,7 @@ export const initiateMultipartUpload: ObjectAction = {
     if (request.headers['x-oss-tagging'] !== undefined) demand('oss:PutObjectTagging');
     const encode = keyEncoding(query);
     const description = describeObject(request.headers);
-    if (forbidsOverwrite(request.headers) && bucket.objects.has(key))
+    if (forbidsOverwrite(request.headers, bucket) && bucket.objects.has(key))
       throw fileAlreadyExists('0042-00000214');
     const uploadId = randomBytes(16).toString('hex').toUpperCase();
     await bucket.addUpload({ ...description, uploadId, key, initiatedAt: now, parts: new Map() });

@@ -11,7 +11,7 @@ export const putObject: ObjectAction = {
   async perform({ request, bucket, key, now, demand }) {
     if (request.headers['x-oss-tagging'] !== undefined) demand('oss:PutObjectTagging');
     const description = describeObject(request.headers);
-    const unlessExists = forbidsOverwrite(request.headers);
+    const unlessExists = forbidsOverwrite(request.headers, bucket);
     if (unlessExists && bucket.objects.has(key)) throw fileAlreadyExists('0026-00000002');
     const received = await receiveBody(request, bucket);
     const object = {

@@ -48,7 +48,8 @@ export const createBackup: TairAction = (state) => ({
 
     const set = await state.backups.create(instance, retainDays);
     // A string here, a number in every other action; one job for all shards, or, on older clusters, one for each.
-    return { BackupJobID: [...new Set(set.shards.map((shard) => shard.jobId))].join(',') };
+    const jobIds = [...new Set(set.shards.map((shard) => shard.jobId))].join(',');
+    return { BackupJobID: instance.spec.answers?.quotedJobIds === true ? `"${jobIds}"` : jobIds };
   },
 });
 

@@ -9,7 +9,7 @@ export const describeBackupPolicy: TairAction = (state) => ({
   methods: ['POST', 'GET'],
   perform(call) {
     authorize(call, 'DescribeBackupPolicy');
-    findInstance(state, call);
+    const { spec } = findInstance(state, call);
     const today = Math.floor(state.world.clock.now() / DAY_MS) * DAY_MS;
     const next = [today, today + DAY_MS]
       .map((day) => day + 17 * HOUR_MS)
@@ -19,7 +19,7 @@ export const describeBackupPolicy: TairAction = (state) => ({
       PreferredBackupPeriod: 'Monday,Tuesday,Wednesday,Thursday,Friday,Saturday,Sunday',
       PreferredBackupTime: '17:00Z-18:00Z',
       PreferredNextBackupTime: formatTime(next).replace(/:\d\dZ$/, 'Z'),
-      EnableBackupLog: 0,
+      EnableBackupLog: spec.flashback === true ? 1 : 0,
     };
   },
 });

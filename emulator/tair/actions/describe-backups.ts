@@ -1,3 +1,4 @@
+import { ServiceError } from '../../http.ts';
 import { expiryOf, type BackupSet, type ShardBackup } from '../backup-set.ts';
 import type { Instance } from '../instance.ts';
 import { formatTime, malformed, readInteger, readPage, readWindow, slicePage } from '../parameters.ts';
@@ -22,8 +23,16 @@ export const describeBackups: TairAction = (state) => ({
     if (Number.isNaN(backupId)) throw malformed('BackupId');
     if (Number.isNaN(jobId)) throw malformed('BackupJobId');
 
-    const rows = state.store
-      .of(instance.id)
+    const clusterRows = instance.isCloudNativeCluster
+      ? (instance.spec.answers?.clusterRows ?? 'listed')
+      : 'listed';
+    if (clusterRows === 'refused')
+      throw new ServiceError(
+        400,
+        'IncorrectDBInstanceType',
+        'Current DB instance type does not support this operation.',
+      );
+    const rows = (clusterRows === 'none' ? [] : state.store.of(instance.id))
       .filter((set) => set.startedAt >= window.from && set.startedAt < window.until)
       .flatMap((set) => shownShards(state, set).map((shard) => ({ set, shard })))
       .filter(({ shard }) => shard.status !== 'running' || state.options.listsRunningBackups)

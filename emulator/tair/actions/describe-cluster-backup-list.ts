@@ -1,5 +1,6 @@
 import { ServiceError } from '../../http.ts';
 import { endOf, expiryOf, statusOf, type BackupSet, type ShardBackup } from '../backup-set.ts';
+import type { Json } from '../../openapi/rpc-service.ts';
 import type { Instance } from '../instance.ts';
 import { formatTime, readPage, readWindow, slicePage } from '../parameters.ts';
 import { required } from '../../openapi/rpc-service.ts';
@@ -19,7 +20,7 @@ export const describeClusterBackupList: TairAction = (state) => ({
     const instance = findInstance(state, call);
     const window = readWindow(call);
     const page = readPage(call, 30, (size) => PAGE_SIZES.includes(size));
-    const isCluster = instance.isCloudNative && instance.architecture === 'cluster';
+    const isCluster = instance.isCloudNativeCluster;
     if (!isCluster && state.options.nonClusterBackupList === 'error')
       throw new ServiceError(
         404,
@@ -40,10 +41,27 @@ export const describeClusterBackupList: TairAction = (state) => ({
       FullStorageSize: sets.reduce((sum, set) => sum + bytesOf(set), 0),
       LogStorageSize: 0,
       FreeSize: 1024 ** 3 * instance.nodeIds.length,
-      ClusterBackups: shown.map((set) => describeSet(state, instance, set, withShards)),
+      ClusterBackups: asItAnswers(
+        instance,
+        shown.map((set) => describeSet(state, instance, set, withShards)),
+      ),
     };
   },
 });
+
+function asItAnswers(instance: Instance, sets: readonly DescribedSet[]): Json {
+  if (instance.spec.answers?.wrappedSets !== true) return sets;
+  return {
+    ClusterBackup: sets.map((set) => ({
+      ...set,
+      ClusterBackupSize: Number(set.ClusterBackupSize),
+      IsAvail: String(set.IsAvail),
+      Backups: { Backup: set.Backups.map((shard) => ({ ...shard, BackupId: Number(shard.BackupId) })) },
+    })),
+  };
+}
+
+type DescribedSet = ReturnType<typeof describeSet>;
 
 const SET_STATUS = { running: 'RUNNING', success: 'OK', failed: 'Failed' } as const;
 

@@ -283,6 +283,18 @@ export interface Sdk {
     options: SdkOptions,
   ): Promise<SdkAnswer>;
   abortMultipartUpload(name: string, uploadId: string, options: SdkOptions): Promise<SdkAnswer>;
+  getBucketInfo(name: string): Promise<{ readonly bucket?: { readonly Location?: string } }>;
+  getBucketVersioning(name: string): Promise<{ readonly versionStatus?: string }>;
+  getBucketLifecycle(name: string): Promise<{ readonly rules: readonly SdkLifecycleRule[] | null }>;
+}
+
+/** As the XML has it, with small first letters. */
+export interface SdkLifecycleRule {
+  /** An empty element is no text. */
+  readonly prefix?: unknown;
+  readonly status?: string;
+  readonly abortMultipartUpload?: { readonly days?: string };
+  readonly expiration?: { readonly days?: string };
 }
 
 interface SdkOptions {

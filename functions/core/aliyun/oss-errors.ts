@@ -34,7 +34,7 @@ export function toBackupError(
 ): BackupError {
   if (signal.aborted) return stopReason(signal);
   if (thrown instanceof BackupError) return thrown;
-  const attempt = `${call.does} ${place.bucket}/${call.key}`;
+  const attempt = `${call.does} ${call.key === '' ? place.bucket : `${place.bucket}/${call.key}`}`;
   const failed: ErrorCode = call.writes === true ? 'UPLOAD_FAILED' : 'SERVICE_ERROR';
   if (thrown instanceof ConnectionFailure) {
     return new BackupError(failed, attempt, {
@@ -105,7 +105,10 @@ function meaningOf(answer: Answer, { action, key }: OssCall, { bucket, region }:
     };
   }
   if (code === 'AccessDenied' || status === 403)
-    return { code: 'PERMISSION_DENIED', hint: `allow ${action} on acs:oss:*:*:${bucket}/${key}` };
+    return {
+      code: 'PERMISSION_DENIED',
+      hint: `allow ${action} on acs:oss:*:*:${bucket}${key === '' ? '' : `/${key}`}`,
+    };
   // OSS throttles with 503 and one of many codes; the codes change, the status does not.
   if (status === 429 || status === 503) return { code: 'THROTTLED', retryable: true };
   if (status === undefined || status === 408 || status >= 500) return { retryable: true };

@@ -9,6 +9,7 @@ import type {
   Architecture,
   BackupJob,
   BackupMode,
+  BackupPolicy,
   Instance,
   SourceBackup,
   SourceFile,
@@ -110,6 +111,18 @@ export function shardsOf(row: Json): number {
 }
 
 /**
+ * Shards in the topology of a cluster, whose nodes are `r-bp1…-db-0#6889415`: those that hold data, each once, and not
+ * the read replicas that some clusters have besides.
+ */
+export function countDataNodes(nodes: readonly Json[]): number {
+  const isData = (node: Json): boolean =>
+    !/^(proxy|cs|normal)$/i.test(text(node['NodeType'])) &&
+    /^(master)?$/i.test(text(node['SubInstanceType']));
+  const ids = nodes.filter(isData).map((node) => text(node['NodeId']).replace(/#.*$/, ''));
+  return new Set(ids.filter((id) => id !== '')).size;
+}
+
+/**
  * Single-node instances have no backups at all; disk-based ones are backed up as disk snapshots, not as RDB files.
  * https://help.aliyun.com/zh/redis/user-guide/automatic-or-manual-backup
  */
@@ -122,7 +135,9 @@ export function whyNoBackup(row: Json): string | undefined {
   )
     return 'disk-based instances have no downloadable RDB files';
   if (/^memcache/i.test(text(row['InstanceType']))) return 'Memcache instances have no RDB files';
-  if (isDiskType(text(row['StorageType']))) return 'disk-based instances have no downloadable RDB files';
+  const isInMemory = /^(tair\.(rdb|scm)|redis)\b/i.test(text(row['InstanceClass']));
+  if (!isInMemory && /^(tair_|cloud_)?(essd|ssd|local_?ssd)/i.test(text(row['StorageType'])))
+    return 'disk-based instances have no downloadable RDB files';
   return undefined;
 }
 
@@ -155,6 +170,18 @@ export function toJob(row: Json): BackupJob {
 
 function toMode(value: unknown): BackupMode {
   return /^auto/i.test(text(value)) ? 'automated' : 'manual';
+}
+
+/** https://help.aliyun.com/zh/redis/developer-reference/api-r-kvstore-2015-01-01-describebackuppolicy-redis */
+export function toBackupPolicy(answer: Json): BackupPolicy {
+  return {
+    runsOnPrimary: text(answer['EnableBackupLog']) === '1',
+    window: text(answer['PreferredBackupTime']),
+    days: text(answer['PreferredBackupPeriod'])
+      .split(',')
+      .map((day) => day.trim())
+      .filter((day) => day !== ''),
+  };
 }
 
 /** One row of DescribeBackups: the backup of one node. */

@@ -8,6 +8,8 @@ import { $OpenApiUtil, OpenApiUtil } from '@alicloud/openapi-core';
 import { BackupError, asBackupError, describe } from '../errors.ts';
 import type {
   BackupJob,
+  BackupPolicies,
+  BackupPolicy,
   Instance,
   InstanceQuery,
   Source,
@@ -26,6 +28,7 @@ import {
 } from './openapi.ts';
 import {
   count,
+  countDataNodes,
   groupRows,
   mergeSets,
   nonsense,
@@ -34,6 +37,7 @@ import {
   shardsOf,
   splitJobIds,
   text,
+  toBackupPolicy,
   toBackupRow,
   toClusterSet,
   toInstance,
@@ -81,7 +85,9 @@ const START_POLICY: RetryPolicy = { attempts: 6, firstDelayMs: 500, maxDelayMs: 
 const SPAN_PADDING_BEFORE_MS = 2 * 60_000;
 const SPAN_PADDING_AFTER_MS = 24 * 3600_000;
 
-export function createTairSource(options: TairOptions): Source {
+export type TairSource = Source & BackupPolicies;
+
+export function createTairSource(options: TairOptions): TairSource {
   const clients = new Map<string, KvStore>();
   /** Clusters that are known not to be cloud-native; a closure of one invocation, so it cannot go stale for long. */
   const classic = new Set<string>();
@@ -331,7 +337,7 @@ export function createTairSource(options: TairOptions): Source {
         (answer) => toPage(answer, 'RedisShardList', 'NodeInfo', call),
         signal,
       );
-      return new Set(rows.map((shard) => text(shard['NodeId']))).size;
+      return countDataNodes(rows);
     } catch (error) {
       if (isTransient(error) && asBackupError(error).code !== 'PERMISSION_DENIED') throw error;
       return 0;
@@ -476,7 +482,17 @@ export function createTairSource(options: TairOptions): Source {
     throw nonsense(attempt, `a list of more than ${MAX_PAGES} pages`);
   }
 
-  return { listRegions, listInstances, getInstance, startBackup, listJobs, listBackups };
+  /** https://help.aliyun.com/zh/redis/developer-reference/api-r-kvstore-2015-01-01-describebackuppolicy-redis */
+  async function backupPolicy({ region, id }: Instance, signal: AbortSignal): Promise<BackupPolicy> {
+    const parameters = new kvstore.DescribeBackupPolicyRequest({ instanceId: id }).toMap();
+    return ask(
+      { region, action: 'DescribeBackupPolicy', parameters, instanceId: id },
+      toBackupPolicy,
+      signal,
+    );
+  }
+
+  return { listRegions, listInstances, getInstance, startBackup, listJobs, listBackups, backupPolicy };
 }
 
 /** What a gateway says of a session that has ended or was revoked. */

@@ -37,6 +37,20 @@ function slotOfTagged(bytes: DataView, start: number, open: number, end: number)
   return crc & (SLOT_COUNT - 1);
 }
 
+/** Reads what `SlotSet.report` writes, `0-5460,5470`; undefined when it is nothing of the kind. */
+export function parseSlots(ranges: string): SlotSet | undefined {
+  const slots = new SlotSet();
+  if (ranges === '') return slots;
+  for (const range of ranges.split(',')) {
+    const [, from = '', to = from] = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(range) ?? [];
+    const first = Number(from);
+    const last = Number(to);
+    if (from === '' || first > last || last >= SLOT_COUNT) return undefined;
+    for (let slot = first; slot <= last; slot++) slots.add(slot);
+  }
+  return slots;
+}
+
 /** The slots that were seen. */
 export class SlotSet {
   private readonly has = new Uint8Array(SLOT_COUNT);
@@ -51,6 +65,17 @@ export class SlotSet {
     if (this.has[slot] === 1) return;
     this.has[slot] = 1;
     this.count++;
+  }
+
+  holds(slot: number): boolean {
+    return this.has[slot] === 1;
+  }
+
+  /** The slots for which it holds. */
+  where(holds: (slot: number) => boolean): SlotSet {
+    const chosen = new SlotSet();
+    for (let slot = 0; slot < SLOT_COUNT; slot++) if (this.has[slot] === 1 && holds(slot)) chosen.add(slot);
+    return chosen;
   }
 
   /** Adds slots: a byte for each, 1 if it is one of them. */

@@ -36,9 +36,14 @@ export const manifestFileSchema = z.strictObject({
     expires: count,
     /** By logical type. */
     types: z.record(z.string(), z.strictObject({ keys: count, bytes: count })),
-    /** Of database 0: how many cluster slots hold keys and, of a cluster's shard, which (`0-5460,5470`). */
-    slots: z.strictObject({ seen: count, ranges: z.string().optional() }),
+    /**
+     * Of database 0: how many cluster slots hold keys and, of a cluster's shard, which (`0-5460,5470`); `owned` are all
+     * that are the shard's, where the source says so.
+     */
+    slots: z.strictObject({ seen: count, ranges: z.string().optional(), owned: z.string().optional() }),
     digest: z.string(),
+    /** When its writer began it, by the file's own word (`ctime`). */
+    createdAt: instant.optional(),
     /** Keys whose values were too large to be looked into: the file's checksum proves them. Left out when there is none. */
     unchecked: count.optional(),
   }),
@@ -67,6 +72,14 @@ const manifestSchema = z.strictObject({
     adopted: z.boolean(),
   }),
   files: z.array(manifestFileSchema).min(1),
+  /** Of a cluster: what its files prove together, see cluster-proof.ts. */
+  cluster: z
+    .strictObject({
+      slots: z.enum(['owned', 'disjoint']),
+      slotsSeen: count,
+      emptyShards: z.array(count),
+    })
+    .optional(),
   level: z.enum(LEVELS),
   durationMs: count,
   tool: z.strictObject({ name: z.string(), version: z.string() }),

@@ -3,6 +3,7 @@ import { crc64Xz } from '../crc64.ts';
 import { asBackupError } from '../errors.ts';
 import type { RdbReport } from '../rdb/report.ts';
 import type { RdbScanner } from '../rdb/scanner.ts';
+import { proveCluster } from './cluster-proof.ts';
 import type { Manifest, ManifestFile } from './manifest.ts';
 import type { ObjectStore } from './object-store.ts';
 
@@ -40,6 +41,8 @@ export async function verifyBackup(
       `${manifest.files.length} files of ${shards.size} shards; the instance has ${manifest.instance.shards}`,
     );
   }
+  if (manifest.instance.architecture === 'cluster')
+    problems.push(...proveCluster(manifest.files, manifest.backup).problems);
   const files: FileFinding[] = [];
   for (const file of manifest.files)
     files.push(await verifyFile(store, file, createScanner(), signal, onProgress));
@@ -103,5 +106,7 @@ function contentProblems(file: ManifestFile, { verdict, problem, fingerprint }: 
   compare('keys', fingerprint.keys, file.rdb.keys);
   compare('keys with a time to live', fingerprint.expires, file.rdb.expires);
   compare('digest', fingerprint.digest, file.rdb.digest);
+  compare('slots with keys', fingerprint.slots.seen, file.rdb.slots.seen);
+  if (file.rdb.slots.ranges !== undefined) compare('slots', fingerprint.slots.ranges, file.rdb.slots.ranges);
   return problems;
 }

@@ -164,10 +164,14 @@ interface Awaited {
   /** It started at or after this. */
   readonly since: string;
   readonly adopted: boolean;
+  /** Data shards of the instance when it was asked for, or found; absent in records of older versions. */
+  readonly shards?: number;
 }
 
 type Answer =
   | { readonly kind: 'awaited'; readonly awaited: Awaited }
+  /** No other one can be made today, and this one is fresh enough. */
+  | { readonly kind: 'finished'; readonly backup: ObtainedBackup }
   /** Certainly nothing was started, or what was adopted came to nothing. */
   | { readonly kind: 'none'; readonly reason: string };
 
@@ -205,10 +209,16 @@ async function announcePull(life: Life, signal: AbortSignal): Promise<ObtainedBa
 }
 
 async function adoptFinished(life: Life, signal: AbortSignal): Promise<ObtainedBackup | undefined> {
-  const { adoptWithinMs, refusedIds = [] } = life.options;
   // Once a start is intended, its backup is the one: adopting another would leave it unused.
-  if (adoptWithinMs <= 0 || (await life.records.read('backup-intended-1', signal)) !== undefined)
-    return undefined;
+  if (life.options.adoptWithinMs <= 0) return undefined;
+  if ((await life.records.read('backup-intended-1', signal)) !== undefined) return undefined;
+  return findFresh(life, signal);
+}
+
+/** The newest finished backup that the plan allows to take; undefined when there is none, or it allows none. */
+async function findFresh(life: Life, signal: AbortSignal): Promise<ObtainedBackup | undefined> {
+  const { adoptWithinMs, refusedIds = [] } = life.options;
+  if (adoptWithinMs <= 0) return undefined;
   const now = life.clock.now();
   const list = async (): Promise<readonly SourceBackup[]> =>
     life.source.listBackups(life.instance, spanFrom(life, now - adoptWithinMs), signal);
@@ -228,6 +238,7 @@ async function startAndAwait(life: Life, signal: AbortSignal): Promise<ObtainedB
   let lastReason = '';
   for (let number = 1; ; number++) {
     const answer = await settleAttempt(life, number, signal);
+    if (answer.kind === 'finished') return answer.backup;
     if (answer.kind === 'awaited') {
       starts++;
       try {
@@ -262,7 +273,11 @@ async function settleAttempt(life: Life, number: number, signal: AbortSignal): P
   await untilAdmitted(life, number, signal);
   await untilReady(life, signal);
   await life.turn?.confirm(number, signal);
-  const mine: Intention = { at: toInstant(clock.now()), by: randomUUID() };
+  const mine: Intention = {
+    at: toInstant(clock.now()),
+    by: randomUUID(),
+    shards: life.instance.shards,
+  };
   const holder = (await records.write(`backup-intended-${number}`, mine, signal)) as Intention;
   if (holder.by !== mine.by) return followAttempt(life, number, holder, signal);
 
@@ -280,6 +295,8 @@ async function settleAttempt(life: Life, number: number, signal: AbortSignal): P
 interface Intention {
   readonly at: string;
   readonly by: string;
+  /** Data shards of the instance at that time; absent in records of older versions. */
+  readonly shards?: number;
 }
 
 /** Waiting for its turn is not the instance's own time. Meanwhile it may have been scaled, or released. */
@@ -326,9 +343,14 @@ async function makeAttempt(
   try {
     const result = await source.startBackup(instance, signal);
     if (result.kind === 'started') say(life, 'asked for a backup', { jobIds: result.jobIds.join() });
-    if (result.kind === 'started')
-      return { kind: 'awaited', awaited: { jobIds: result.jobIds, mode: 'manual', since, adopted: false } };
-    if (result.kind === 'already-running') return await findRunning(life, signal);
+    if (result.kind === 'started') {
+      const { jobIds } = result;
+      return {
+        kind: 'awaited',
+        awaited: { jobIds, mode: 'manual', since, adopted: false, shards: instance.shards },
+      };
+    }
+    if (result.kind === 'already-running') return await findRunning(life, Date.parse(since), signal);
     if (result.kind === 'pulled')
       throw new BackupError(
         'INTERNAL',
@@ -342,21 +364,75 @@ async function makeAttempt(
   } catch (error) {
     const known = asBackupError(error);
     throwIfStopped(signal);
+    if (known.code === 'BACKUP_QUOTA') return withoutQuota(life, known, signal);
     // Thrown means certainly not accepted. What may pass is tried again as the next attempt.
     if (!known.retryable || clock.now() >= life.deadlineMs) throw known;
     return { kind: 'none', reason: describe(known) };
   }
 }
 
-/** The service says that one is running: it is ours from now on, if it is fresh enough. */
-async function findRunning(life: Life, signal: AbortSignal): Promise<Answer> {
+const DAY_MS = 24 * 3600_000;
+
+/**
+ * No more manual backups today. One that has been finished meanwhile is as good, if the plan allows to take one that is
+ * that old; an older one never is. Otherwise the error says when the next one can be made: the service counts those of
+ * the last 24 hours, so that is a day after the oldest of them.
+ * https://help.aliyun.com/zh/redis/user-guide/automatic-or-manual-backup
+ */
+async function withoutQuota(life: Life, refusal: BackupError, signal: AbortSignal): Promise<Answer> {
+  const backup = await findFresh(life, signal);
+  if (backup !== undefined) return { kind: 'finished', backup };
+  const { source, instance, clock } = life;
+  const now = clock.now();
+  const ofWeek = await patiently(
+    life,
+    async () => source.listBackups(instance, spanFrom(life, now - 7 * DAY_MS), signal),
+    signal,
+  );
+  const ofDay = ofWeek.filter(
+    ({ mode, startedAt }) => mode === 'manual' && Date.parse(startedAt) > now - DAY_MS,
+  );
+  const oldest = ofDay.map(({ startedAt }) => Date.parse(startedAt)).sort((a, b) => a - b)[0];
+  const newest = ofWeek.find((candidate) => isComplete(candidate, instance));
+  const freesAt = oldest === undefined ? undefined : toInstant(oldest + DAY_MS);
+  throw new BackupError(
+    'BACKUP_QUOTA',
+    `back up ${instance.id} in ${instance.region}: its manual backups of the day are used up (${ofDay.length} are listed), ${freesAt === undefined ? 'and it is not known when the next can be made' : `the next can be made at ${freesAt}`}`,
+    {
+      details: {
+        ...place(instance),
+        manualBackups: ofDay.length,
+        ...(freesAt === undefined ? {} : { freesAt }),
+      },
+      hint:
+        newest === undefined
+          ? 'find out who makes so many backups of it: tairlift makes one a run'
+          : `its newest finished backup is of ${newest.startedAt}; backup.adoptWithinHours: ${Math.ceil((now - Date.parse(newest.startedAt)) / 3600_000)} would take it`,
+      cause: refusal,
+    },
+  );
+}
+
+/** The service says that one is running: it is ours from now on, if it is fresh enough, also if it has just ended. */
+async function findRunning(life: Life, sinceMs: number, signal: AbortSignal): Promise<Answer> {
   const { source, instance, clock, options } = life;
   const now = clock.now();
   const oldest = now - Math.max(ADOPT_RUNNING_MS, options.adoptWithinMs);
   const running = (await source.listJobs(instance, signal)).filter((job) => job.state === 'running');
   const first = running[0];
-  if (first === undefined)
-    return { kind: 'none', reason: 'a backup is said to be running, but none is listed' };
+  if (first === undefined) {
+    const ended = (await source.listBackups(instance, spanFrom(life, oldest), signal)).find(
+      (backup) => isComplete(backup, instance) && Date.parse(backup.endedAt ?? backup.startedAt) >= sinceMs,
+    );
+    if (ended === undefined)
+      return { kind: 'none', reason: 'a backup is said to be running, but none is listed' };
+    say(life, 'adopted the backup that was running', { backupIds: ended.ids.join(), mode: ended.mode });
+    const { jobIds, mode, startedAt } = ended;
+    return {
+      kind: 'awaited',
+      awaited: { jobIds, mode, since: startedAt, adopted: true, shards: instance.shards },
+    };
+  }
   const since = earliestStart(running);
   if (since !== undefined && since < oldest - CLOCK_SKEW_MS)
     return {
@@ -367,7 +443,13 @@ async function findRunning(life: Life, signal: AbortSignal): Promise<Answer> {
   say(life, 'adopted the running backup', { jobIds: jobIds.join(), mode: first.mode });
   return {
     kind: 'awaited',
-    awaited: { jobIds, mode: first.mode, since: toInstant((since ?? oldest) - CLOCK_SKEW_MS), adopted: true },
+    awaited: {
+      jobIds,
+      mode: first.mode,
+      since: toInstant((since ?? oldest) - CLOCK_SKEW_MS),
+      adopted: true,
+      shards: instance.shards,
+    },
   };
 }
 
@@ -388,7 +470,7 @@ async function followAttempt(
   for (;;) {
     const answered = await records.read(name, signal);
     if (answered !== undefined) return answered as Answer; // written by ourselves, here or in settleAttempt
-    const found = await tolerant(life, async () => findStarted(life, since, signal), signal);
+    const found = await tolerant(life, async () => findStarted(life, since, intention, signal), signal);
     if (found.value !== undefined) say(life, 'found the backup that was asked for', {});
     if (found.value !== undefined)
       return (await records.write(name, { kind: 'awaited', awaited: found.value }, signal)) as Answer;
@@ -401,9 +483,14 @@ async function followAttempt(
 }
 
 /** A manual backup, running or finished, that started after the intention. Not by job: not all may be listed yet. */
-async function findStarted(life: Life, sinceMs: number, signal: AbortSignal): Promise<Awaited | undefined> {
+async function findStarted(
+  life: Life,
+  sinceMs: number,
+  { shards = life.instance.shards }: Intention,
+  signal: AbortSignal,
+): Promise<Awaited | undefined> {
   const { source, instance } = life;
-  const awaited: Awaited = { jobIds: [], mode: 'manual', since: toInstant(sinceMs), adopted: false };
+  const awaited: Awaited = { jobIds: [], mode: 'manual', since: toInstant(sinceMs), adopted: false, shards };
   const isOurs = ({ mode, startedAt }: { readonly mode: BackupMode; readonly startedAt?: string }): boolean =>
     mode === 'manual' && startedAt !== undefined && Date.parse(startedAt) >= sinceMs;
   const jobs = await source.listJobs(instance, signal);
@@ -441,6 +528,7 @@ async function awaitFinished(life: Life, awaited: Awaited, signal: AbortSignal):
       const { backup, isWorking, shortcoming } = look.value;
       if (isJobDue && isWorking) seenAtWorkMs = clock.now();
       if (backup !== undefined && shortcoming === undefined) {
+        if (instance.architecture === 'cluster') await requireSameShards(life, awaited, signal);
         const finished = toObtained(backup, instance, awaited.adopted);
         say(life, 'the backup is finished', { ...named(finished), files: backup.files.length });
         return finished;
@@ -464,6 +552,32 @@ async function awaitFinished(life: Life, awaited: Awaited, signal: AbortSignal):
   }
   function vanished({ jobIds }: Awaited): string {
     return `its backup${jobIds.length === 0 ? '' : ` (job ${jobIds.join(', ')})`} is not listed any more`;
+  }
+}
+
+/**
+ * Shards are saved each at its own moment. When slots move from one to another in between, their keys may be in both
+ * files, which shows, or in neither, which nothing in the files tells. So a cluster that is being changed when its
+ * backup is finished is waited for, and one that has another number of shards then has no backup. For as long as it
+ * takes: to call it whole without knowing would be worse.
+ */
+async function requireSameShards(life: Life, awaited: Awaited, signal: AbortSignal): Promise<void> {
+  const shards = awaited.shards ?? life.instance.shards;
+  const since = life.clock.now();
+  const isTimeToSay = rarely(life.clock, 0);
+  for (;;) {
+    life.instance = await asItIsNow(life, signal);
+    const { status, shards: now } = life.instance;
+    if (now !== shards && (now > 0 || status === 'Normal'))
+      throw failed(
+        life.instance,
+        `it had ${shards} shards when its backup was begun and has ${now} now: keys that moved in between may be in none of the files`,
+        { hint: 'when the change is over, try again with retryFailed, which makes a new backup' },
+      );
+    if (status === 'Normal') return;
+    throwIfNotReady(life);
+    if (isTimeToSay()) say(life, 'the backup is finished; waiting whether its slots have moved', { status });
+    await life.clock.sleep(Math.min(pollDelay(life.clock.now() - since), untilDeadline(life)), signal);
   }
 }
 

@@ -166,3 +166,19 @@ export interface PulledStream extends ByteStream {
   /** Why replicas that are preferred were not used. */
   readonly passedOver: readonly string[];
 }
+
+/** How the service itself backs an instance up, beside what it is asked for. */
+export interface BackupPolicy {
+  /** Data flashback is on: then backups are made on the primary, and not on a replica. */
+  readonly runsOnPrimary: boolean;
+  /** Of the service's own backups, UTC, as the service writes it: `17:00Z-18:00Z`; empty when it does not say. */
+  readonly window: string;
+  /** Days of the week on which it makes them, `Monday`; empty when it does not say. */
+  readonly days: readonly string[];
+}
+
+/** What only a service with a schedule of its own can tell. */
+export interface BackupPolicies {
+  /** Throws `INSTANCE_NOT_FOUND`, `PERMISSION_DENIED`, … */
+  backupPolicy(instance: Instance, signal: AbortSignal): Promise<BackupPolicy>;
+}

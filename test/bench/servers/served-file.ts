@@ -26,13 +26,13 @@ export function isUnchecked(path: string): boolean {
 /** Either read from disk, or made up: string values of 256 KiB, of which only one is held in memory. */
 export type FileSpec =
   | { readonly name: string; readonly path: string }
-  | { readonly name: string; readonly syntheticBytes: number };
+  | { readonly name: string; readonly syntheticBytes: number; readonly hashTag?: string };
 
 /** The checksums of parts of this size, and of the whole, are known before the first request. */
 const PART_BYTES = 8 * 1024 ** 2;
 
 export function openServedFile(spec: FileSpec): ServedFile {
-  const content = 'path' in spec ? readWhole(spec.path) : syntheticRdb(spec.syntheticBytes);
+  const content = 'path' in spec ? readWhole(spec.path) : syntheticRdb(spec.syntheticBytes, spec.hashTag);
   const { bytes, pieces } = content;
   const known = new Map<string, bigint>();
 

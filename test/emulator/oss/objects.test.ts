@@ -238,5 +238,47 @@ test('what the emulator does not know it refuses by name', async () => {
     code: 'NotImplemented',
     status: 501,
   });
-  expect(await failure(stage.client().getBucketLifecycle(BUCKET))).toMatchObject({ code: 'NotImplemented' });
+  expect(await failure(stage.client().getBucketCORS(BUCKET))).toMatchObject({ code: 'NotImplemented' });
+});
+
+describe('settings of a bucket', () => {
+  const STRICT = { headers: { 'x-oss-forbid-overwrite': 'true' } };
+
+  test('are told as they were made, and cannot be changed', async () => {
+    await stage.oss.createBucket({
+      name: 'kept-versions',
+      region: 'cn-hangzhou',
+      versioning: 'Suspended',
+      lifecycle: [
+        { prefix: 'a/', isEnabled: true, abortUploadsAfterDays: 3 },
+        { prefix: '', isEnabled: false, expireAfterDays: 30 },
+      ],
+    });
+    const client = stage.client();
+
+    expect(await client.getBucketVersioning('kept-versions')).toMatchObject({ versionStatus: 'Suspended' });
+    expect(await client.getBucketLifecycle('kept-versions')).toMatchObject({
+      rules: [
+        { prefix: 'a/', status: 'Enabled', abortMultipartUpload: { days: '3' } },
+        { status: 'Disabled', expiration: { days: '30' } },
+      ],
+    });
+    expect(await failure(client.putBucketVersioning('kept-versions', 'Enabled'))).toMatchObject({
+      code: 'NotImplemented',
+    });
+  });
+
+  test('are none of a plain bucket', async () => {
+    const client = stage.client();
+    expect((await client.getBucketVersioning(BUCKET)).versionStatus).toBeUndefined();
+    expect(await failure(client.getBucketLifecycle(BUCKET))).toMatchObject({ code: 'NoSuchLifecycle' });
+  });
+
+  test('with versions, every write replaces, whatever it forbids', async () => {
+    await stage.oss.createBucket({ name: 'versioned', region: 'cn-hangzhou', versioning: 'Enabled' });
+    const client = stage.client({ bucket: 'versioned' });
+    await client.put('key', Buffer.from('first'), STRICT);
+    await client.put('key', Buffer.from('second'), STRICT);
+    expect((await stage.oss.read('versioned', 'key')).toString()).toBe('second');
+  });
 });

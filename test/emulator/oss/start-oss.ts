@@ -32,6 +32,8 @@ type Sdk = OSS & {
   getObjectTagging(name: string): Promise<{ readonly tag: Readonly<Record<string, string>> }>;
   putObjectTagging(name: string, tag: Readonly<Record<string, string>>): Promise<unknown>;
   deleteObjectTagging(name: string): Promise<unknown>;
+  getBucketVersioning(name: string): Promise<{ readonly versionStatus?: string }>;
+  putBucketVersioning(name: string, status: string): Promise<unknown>;
   signatureUrlV4(
     method: string,
     expires: number,

@@ -110,7 +110,7 @@ const listings: readonly Fault[] = [
     leg: 'source',
     name: 'one shard of three is not listed at first',
     ends: 'survived',
-    files: ({ small, otherSmall }) => [small, otherSmall, small],
+    files: ({ shards }) => shards,
     arrange: ({ random, tair, expectTrouble }) => {
       const shard = random.between(0, 2);
       const on = isCall('DescribeClusterBackupList');
