@@ -10,7 +10,7 @@ import {
 } from '../functions/core/repository/bucket-settings.ts';
 import { backupsPrefix } from '../functions/core/repository/keys.ts';
 import { selectInstances, type Selected, type SourceFor } from '../functions/core/source/select.ts';
-import type { BackupPolicy, Instance } from '../functions/core/source/source.ts';
+import type { BackupPolicies, BackupPolicy, Instance } from '../functions/core/source/source.ts';
 
 /** `note`: worth knowing. `warn`: a run works, and somebody may wish that it had not. `error`: a run would fail. */
 export type CheckStatus = 'ok' | 'note' | 'warn' | 'error';
@@ -174,8 +174,8 @@ async function checkInstances(
       checks.push(ok('selection', plan.name, `${selection.selected.length} instances`));
     for (const one of selection.selected) selected.set(`${one.instance.region}/${one.instance.id}`, one);
   }
-  const policies = new Map<string, ReturnType<Inspection['policiesFor']>>();
-  const policiesFor = (account: Account | undefined): ReturnType<Inspection['policiesFor']> => {
+  const policies = new Map<string, BackupPolicies>();
+  const policiesFor = (account: Account | undefined): BackupPolicies => {
     const name = JSON.stringify(account ?? null);
     const known = policies.get(name) ?? inspection.policiesFor(account);
     policies.set(name, known);
@@ -183,49 +183,56 @@ async function checkInstances(
   };
   const limit = pLimit(INSTANCES_AT_ONCE);
   const each = await limit.map([...selected.values()], async ({ instance, account }) =>
-    attempt('instance', `${instance.region} ${instance.id}`, signal, async () =>
-      instance.noBackup === undefined
-        ? checkInstance(instance, await policiesFor(account).backupPolicy(instance, signal))
-        : [note('instance', `${instance.region} ${instance.id}`, `${instance.noBackup}: every run skips it`)],
-    ),
+    checkInstance(instance, policiesFor(account), signal),
   );
   return [...checks, ...each.flat()];
 }
 
-function checkInstance(instance: Instance, policy: BackupPolicy): readonly Check[] {
+async function checkInstance(
+  instance: Instance,
+  policies: BackupPolicies,
+  signal: AbortSignal,
+): Promise<readonly Check[]> {
   const subject = `${instance.region} ${instance.id}`;
-  const { shards, architecture, status } = instance;
-  const checks: Check[] = [
-    ok(
-      'instance',
-      subject,
-      `${architecture}, ${shards} ${shards === 1 ? 'shard' : 'shards'}; ${ownBackups(policy)}`,
-    ),
-  ];
+  const { shards, architecture, status, noBackup } = instance;
+  if (noBackup !== undefined) return [note('instance', subject, `${noBackup}: every run skips it`)];
+  const checks: Check[] = [];
+  const add = (check: string, of: CheckStatus, says: string, todo: string): void =>
+    void checks.push({ check, subject, status: of, says, todo });
   if (shards < 1)
-    checks.push({
-      check: 'instance',
-      subject,
-      status: 'error',
-      says: 'its number of shards is unknown, so no backup of it could be proven to be whole',
-      todo: 'allow kvstore:DescribeInstanceAttribute and kvstore:DescribeLogicInstanceTopology',
-    });
+    add(
+      'instance',
+      'error',
+      'its number of shards is unknown, so no backup of it could be proven to be whole',
+      'allow kvstore:DescribeInstanceAttribute and kvstore:DescribeLogicInstanceTopology',
+    );
   if (status !== 'Normal')
-    checks.push({
-      check: 'instance',
-      subject,
+    add(
+      'instance',
+      'warn',
+      `is ${status} now; a run waits until it is Normal, as long as backup.timeoutMinutes allows`,
+      'see its events in the console',
+    );
+  const what = `${architecture}, ${shards} ${shards === 1 ? 'shard' : 'shards'}`;
+  try {
+    const policy = await policies.backupPolicy(instance, signal);
+    checks.unshift(ok('instance', subject, `${what}; ${ownBackups(policy)}`));
+    if (policy.runsOnPrimary)
+      add(
+        'flashback',
+        'warn',
+        'data flashback is on: its backups are made on the primary, which costs memory and time where clients feel it',
+        'run its plan when it is least busy, or let backup.adoptWithinHours take the backups that are made anyway',
+      );
+  } catch (error) {
+    signal.throwIfAborted();
+    // A run does not need to know it.
+    checks.unshift(ok('instance', subject, what), {
+      ...failed('flashback', subject, error),
       status: 'warn',
-      says: `is ${status} now; a run waits until it is Normal, as long as backup.timeoutMinutes allows`,
-      todo: 'see its events in the console',
+      says: `it is not known whether its backups are made on the primary: ${describe(error)}`,
     });
-  if (policy.runsOnPrimary)
-    checks.push({
-      check: 'flashback',
-      subject,
-      status: 'warn',
-      says: 'data flashback is on: its backups are made on the primary, which costs memory and time where clients feel it',
-      todo: 'run its plan when it is least busy, or let backup.adoptWithinHours take the backups that are made anyway',
-    });
+  }
   return checks;
 }
 

@@ -263,9 +263,8 @@ describe('settings of a bucket', () => {
         { status: 'Disabled', expiration: { days: '30' } },
       ],
     });
-    expect(await failure(client.putBucketVersioning('kept-versions', 'Enabled'))).toMatchObject({
-      code: 'NotImplemented',
-    });
+    // The SDK takes every answer to this for success.
+    expect((await client.putBucketVersioning('kept-versions', 'Enabled')).status).toBe(501);
   });
 
   test('are none of a plain bucket', async () => {

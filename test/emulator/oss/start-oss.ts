@@ -33,7 +33,7 @@ type Sdk = OSS & {
   putObjectTagging(name: string, tag: Readonly<Record<string, string>>): Promise<unknown>;
   deleteObjectTagging(name: string): Promise<unknown>;
   getBucketVersioning(name: string): Promise<{ readonly versionStatus?: string }>;
-  putBucketVersioning(name: string, status: string): Promise<unknown>;
+  putBucketVersioning(name: string, status: string): Promise<{ readonly status: number }>;
   signatureUrlV4(
     method: string,
     expires: number,
