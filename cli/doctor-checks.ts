@@ -10,7 +10,7 @@ import {
 } from '../functions/core/repository/bucket-settings.ts';
 import { backupsPrefix } from '../functions/core/repository/keys.ts';
 import { selectInstances, type Selected, type SourceFor } from '../functions/core/source/select.ts';
-import type { BackupPolicies, BackupPolicy, Instance } from '../functions/core/source/source.ts';
+import type { BackupPolicies, BackupPolicy, Instance, Source } from '../functions/core/source/source.ts';
 
 /** `note`: worth knowing. `warn`: a run works, and somebody may wish that it had not. `error`: a run would fail. */
 export type CheckStatus = 'ok' | 'note' | 'warn' | 'error';
@@ -182,8 +182,10 @@ async function checkInstances(
     return known;
   };
   const limit = pLimit(INSTANCES_AT_ONCE);
-  const each = await limit.map([...selected.values()], async ({ instance, account }) =>
-    checkInstance(instance, policiesFor(account), signal),
+  const each = await limit.map([...selected.values()], async ({ instance, account, server }) =>
+    server === undefined
+      ? checkInstance(instance, policiesFor(account), signal)
+      : checkServer(instance, sourceFor(undefined, server), signal),
   );
   return [...checks, ...each.flat()];
 }
@@ -234,6 +236,26 @@ async function checkInstance(
     });
   }
   return checks;
+}
+
+/** It tells no schedule; but whether its backup could be begun now is known without taking a snapshot. */
+async function checkServer(
+  instance: Instance,
+  source: Source,
+  signal: AbortSignal,
+): Promise<readonly Check[]> {
+  const subject = `${instance.region} ${instance.id}`;
+  return attempt('instance', subject, signal, async () => {
+    const pull = await source.pull?.(instance, signal);
+    const files = pull?.shards.length ?? instance.shards;
+    return [
+      ok(
+        'instance',
+        subject,
+        `a server of your own, ${files} ${files === 1 ? 'file' : 'files'}; whether it lets itself be replicated shows when it is backed up`,
+      ),
+    ];
+  });
 }
 
 function ownBackups({ window, days }: BackupPolicy): string {

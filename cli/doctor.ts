@@ -48,7 +48,7 @@ async function examine(options: DoctorOptions, signal: AbortSignal): Promise<rea
     plans,
     {
       inspection,
-      sourceFor: (account) => cloud.sourceFor(account),
+      sourceFor: (account, server) => cloud.sourceFor(account, server),
       ...(environment.uploader === undefined ? {} : { uploader: environment.uploader }),
     },
     signal,

@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { startRedis } from '../../emulator/redis/redis-process.ts';
 import { startEmulator, type Emulator } from '../../emulator/start-emulator.ts';
 import { runCli } from './run-cli.ts';
 
@@ -212,6 +213,29 @@ describe('doctor', () => {
     expect(ofStatus(checks, 'ok')).toEqual(['configuration nightly']);
     expect(ofStatus(checks, 'error')).toEqual(['credentials']);
     expect(code).toBe(1);
+  });
+
+  it('looks at servers of one’s own, also when they are not there', async () => {
+    const server = await startRedis({ folder: mkdtempSync(join(folder, 'server-')), args: [] });
+    try {
+      const { code, checks } = await examine(
+        planOf(
+          `{ redis: "redis://127.0.0.1:${server.port}", id: mine }, { redis: "redis://127.0.0.1:1", id: gone }`,
+          'in-order',
+          'redis/',
+        ),
+      );
+
+      expect(checks.find(({ subject }) => subject.endsWith(' mine'))).toMatchObject({
+        check: 'instance',
+        status: 'ok',
+        says: expect.stringContaining('a server of your own, 1 file') as string,
+      });
+      expect(JSON.stringify(checks.filter(({ status }) => status === 'error'))).toContain('127.0.0.1:1');
+      expect(code).toBe(1);
+    } finally {
+      await server.stop();
+    }
   });
 
   it('names every mistake of the configuration, and looks at nothing then', async () => {

@@ -303,6 +303,7 @@ describe('a backup of live servers', () => {
       await Promise.all(writers.map(async (writer) => writer.stop()));
 
       expect(manifest.instance).toMatchObject({ architecture: 'cluster', shards: 3 });
+      expect(manifest.cluster).toMatchObject({ slots: 'owned', emptyShards: [] });
       expect(manifest.files.map(({ shard }) => shard)).toEqual([0, 1, 2]);
       expect(manifest.backup.ids).toHaveLength(4);
       for (const [index, file] of manifest.files.entries()) {

@@ -130,7 +130,7 @@ describe('a run over every architecture', () => {
     const plansPath = join(folder, 'plans.yaml');
     await writeFile(
       plansPath,
-      `plans:\n  nightly:\n    targets: [{ region: ${REGION} }]\n    rate: { concurrency: 4 }\n    destination: { region: ${REGION}, bucket: ${BUCKET} }\n`,
+      `plans:\n  nightly:\n    targets: [{ region: ${REGION} }]\n    rate: { concurrency: 12 }\n    destination: { region: ${REGION}, bucket: ${BUCKET} }\n`,
     );
     emulator = await startEmulator({
       buckets: [{ name: BUCKET, region: REGION }],
