@@ -15,7 +15,7 @@ import { encodeEvent } from '../../functions/core/invoker.ts';
 import { parseManifest } from '../../functions/core/repository/manifest.ts';
 import type { Summary } from '../../functions/orchestrator/summary.ts';
 import { rootFolder } from '../faults/kit.ts';
-import { writeShardFiles } from './shard-files.ts';
+import { writeShardFiles } from '../doubles/shard-file.ts';
 
 export interface FleetOptions {
   readonly instances: number;
