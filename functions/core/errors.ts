@@ -154,7 +154,8 @@ export function describe(error: unknown): string {
 
 /**
  * Takes out of a text what must never be seen: query strings of URLs (they carry signatures), STS tokens,
- * access keys and authorization values. Links into the OSS console stay: their query is the folder to show. Applied to everything that is logged or stored and came from outside.
+ * access keys and authorization values, also in the encoded text that a service says it has signed. Links into the OSS
+ * console stay: their query is the folder to show. Applied to everything that is logged or stored and came from outside.
  */
 export function redact(text: string): string {
   return text
@@ -162,7 +163,7 @@ export function redact(text: string): string {
     .replaceAll(/\b(rediss?:\/\/)[^\s"'@/]*@/gi, '$1<redacted>@')
     .replaceAll(/\b(STS|LTAI|TMP)[.\w-]{12,}/g, '$1<redacted>')
     .replaceAll(
-      /\b(signature|security-?token|x-acs-security-token|authorization|accesskey(?:id|secret)|ossaccesskeyid|password)(["']?\s*[=:]\s*["']?)[^\s"'&,}]+/gi,
+      /(?<![a-z])(signature|security-?token|x-acs-security-token|authorization|accesskey(?:id|secret)|ossaccesskeyid|password)(["']?\s*(?:[=:]|%(?:25)*3[ad])\s*["']?)[^\s"'&,}]+/gi,
       '$1$2<redacted>',
     );
 }

@@ -16,6 +16,16 @@ describe('redact', () => {
     ['a session key id', 'key STS.NTabcdefghijklmnop', 'key STS<redacted>'],
     ['an access key id', 'LTAI5tAbcdefghijklmnop', 'LTAI<redacted>'],
     ['a token in JSON', '{"SecurityToken":"CAIS+x/y=="}', '{"SecurityToken":"<redacted>"}'],
+    [
+      'a token in the text that a service has signed',
+      'is:POST&%2F&AccessKeyId%3DNTabc%26SecurityToken%3DCAIS%252Bx end',
+      'is:POST&%2F&AccessKeyId%3D<redacted> end',
+    ],
+    [
+      'a token behind another encoded parameter',
+      'Format%3DJSON%26SecurityToken%253DCAIS%252Bx',
+      'Format%3DJSON%26SecurityToken%253D<redacted>',
+    ],
     ['an authorization header', 'Authorization: OSS4-HMAC-SHA256', 'Authorization: <redacted>'],
   ])('takes out %s', (_name, text, expected) => {
     expect(redact(text)).toBe(expected);
