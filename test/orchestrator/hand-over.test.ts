@@ -134,13 +134,13 @@ function bytesDownloaded(): number {
 }
 
 it('a backup that takes longer than an uploader may run is handed from one to the next', async () => {
-  const file = await writeRdbFile(join(folder, 'slow.rdb'), 9 * PART_BYTES);
-  await start(file, 6);
-  // Four lanes bring one round of parts in an invocation, and a part of the next.
+  const file = await writeRdbFile(join(folder, 'slow.rdb'), 18 * PART_BYTES);
+  await start(file, 10);
+  // Four lanes bring two rounds of parts in an invocation, and a part of the next; on a busy machine only one.
   emulator.world.faults.add({
     service: 'download',
     times: -1,
-    effect: { kind: 'drip', bytesPerSecond: 5e6 },
+    effect: { kind: 'drip', bytesPerSecond: 4e6 },
   });
   const { store, running } = run();
 
