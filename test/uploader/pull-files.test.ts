@@ -186,6 +186,28 @@ describe('a backup that is pulled', () => {
     expect(store.openUploads()).toEqual([]);
   });
 
+  it('is left to the uploader that has finished it, without another snapshot', async () => {
+    let finish = (): void => undefined;
+    const finished = new Promise<void>((resolve) => (finish = resolve));
+    const slow = sourceOf(() => ({ file: bigFileOf(1) }));
+    const waiting = {
+      ...store,
+      uploadPart: async (...call: Parameters<MemoryStore['uploadPart']>) => {
+        await finished;
+        return store.uploadPart(...call);
+      },
+    };
+    const first = upload(slow, { target: waiting });
+    while (store.openUploads().length === 0) await new Promise((resolve) => setImmediate(resolve));
+
+    const second = await upload(sourceOf(() => ({ file: bigFileOf(2) })));
+    finish();
+
+    expect(await first).toEqual({ ...second, existed: true });
+    expect(slow.pulls()).toBe(1);
+    expect(store.openUploads()).toEqual([]);
+  });
+
   it('ends what a killed uploader has left unfinished, once there is a manifest and not before', async () => {
     await store.create(
       `${STEPS}pull-r-bp1_0_20261120T180005Z-1.json`,

@@ -30,6 +30,11 @@ export function parseInfo(text: string, server: string): ServerInfo {
   const valkey = fields.get('valkey_version');
   const version = valkey ?? fields.get('redis_version');
   const role = fields.get('role');
+  if (role === 'sentinel' || fields.get('redis_mode') === 'sentinel')
+    throw new BackupError('CONFIG_INVALID', `read INFO of ${server}: it is a Sentinel, which holds no data`, {
+      details: { server },
+      hint: 'name one of the servers that it watches',
+    });
   if (version === undefined || (role !== 'master' && role !== 'slave'))
     throw new BackupError('SOURCE_INVALID', `read INFO of ${server}: no version or no role in it`, {
       details: { server },
