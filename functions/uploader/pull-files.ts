@@ -11,8 +11,8 @@ import { randomUUID } from 'node:crypto';
 import { BackupError, asBackupError, type ErrorCode } from '../core/errors.ts';
 import { fileKey, manifestKey, stepKey, type BackupPlace } from '../core/repository/keys.ts';
 import type { ManifestFile } from '../core/repository/manifest.ts';
+import { SlotSet, parseSlots } from '../core/rdb/slots.ts';
 import type { Pull, PulledStream, PullShard, Source } from '../core/source/source.ts';
-import { firstSlotOutside } from '../core/source/slot-ranges.ts';
 import { UNLIMITED, limitBandwidth, type Bandwidth } from '../core/transfer/bandwidth.ts';
 import { governLanes } from '../core/transfer/governor.ts';
 import { partSizeFor } from '../core/transfer/part-plan.ts';
@@ -329,21 +329,26 @@ async function nameFor(
   }
 }
 
+/** Thousands of single slots would be a page. */
+const RANGES_SHOWN = 80;
+
 /** A node's file holds keys of its own slots and no others, or keys are on their way from node to node. */
 function provingSlots(observing: Observing, { slots, node }: PullShard, { name }: PulledStream): Observing {
   if (slots === undefined) return observing;
+  const own = parseSlots(slots) ?? new SlotSet();
   return {
     ...observing,
     accept: (jones) => {
       observing.accept(jones);
-      const stray = firstSlotOutside(observing.report().fingerprint.slots.ranges, slots);
-      if (stray === undefined) return;
+      const seen = parseSlots(observing.report().fingerprint.slots.ranges) ?? new SlotSet();
+      const strays = seen.where((slot) => !own.holds(slot)).report();
+      if (strays.seen === 0) return;
       throw new BackupError(
         'SOURCE_CHANGED',
-        `read ${name}: it holds keys of slot ${stray}, which is not its own`,
+        `read ${name}: it holds keys of slots that are not its own (${strays.ranges.slice(0, RANGES_SHOWN)})`,
         {
           retryable: true,
-          details: { slot: stray, node },
+          details: { slots: strays.seen, node },
           hint: 'slots were moved while the backup was made',
         },
       );

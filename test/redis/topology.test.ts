@@ -1,4 +1,3 @@
-import { firstSlotOutside } from '../../functions/core/source/slot-ranges.ts';
 import { parseClusterNodes, parseInfo } from '../../functions/core/redis/topology.ts';
 
 const INFO = [
@@ -151,17 +150,4 @@ describe('CLUSTER NODES', () => {
       expect(() => parse([text])).toThrow(expect.objectContaining({ code: 'SOURCE_INVALID' }));
     },
   );
-});
-
-describe('slots', () => {
-  it.each([
-    ['', '', undefined],
-    ['', '0-5', undefined],
-    ['3,5-7', '0-7', undefined],
-    ['3,5-8', '0-7', 8],
-    ['0', '', 0],
-    ['16383', '0-16382', 16_383],
-  ])('"%s" within "%s" leave out %p', (seen, within, outside) => {
-    expect(firstSlotOutside(seen, within)).toBe(outside);
-  });
 });
