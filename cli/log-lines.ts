@@ -20,7 +20,18 @@ export function readableLine(line: string): string | undefined {
   return `${about}${fields['message']}${details.length === 0 ? '' : ` (${details.join(', ')})`}`;
 }
 
-const SHOWN = ['file', 'files', 'bytes', 'lanes', 'status', 'attempt', 'durationMs', 'target', 'error'];
+const SHOWN = [
+  'file',
+  'files',
+  'bytes',
+  'lanes',
+  'status',
+  'attempt',
+  'durationMs',
+  'target',
+  'other',
+  'error',
+];
 
 function readableValue(name: string, value: unknown): string {
   if (typeof value === 'number' && /bytes$/i.test(name)) return size(value);

@@ -55,8 +55,8 @@ export interface PlanLockParts {
 /** A look is good for so long. */
 const CHECK_EVERY_MS = 20_000;
 
-/** Between two looks at another run. */
-const MIN_WAIT_MS = 10_000;
+/** Between two looks at another run: small ones are over in seconds, large ones take hours. */
+const MIN_WAIT_MS = 2_000;
 const MAX_WAIT_MS = 60_000;
 
 /** Whoever loses so many races for the next lock is not alone in a way that nobody has thought of. */

@@ -106,6 +106,7 @@ export function createTurns(parts: TurnParts): (instanceId: string) => Turn {
 
   return (instance) => ({
     mayWait: window !== undefined || startsPerMinute !== undefined,
+    open: async (signal) => void (await untilOpen(signal)),
     confirm: async (attempt, signal) => confirm(instance, attempt, signal),
     async come(attempt, signal) {
       const hasWaited = await untilOpen(signal);

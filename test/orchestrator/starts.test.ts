@@ -126,6 +126,19 @@ describe('a window', () => {
     expect(world.clock.now() - START).toBeGreaterThan(3 * HOUR);
   });
 
+  it('costs the service nothing to wait for, however often the run is handed over', async () => {
+    let asked = 0;
+    world.source.onAsk = () => void asked++;
+    const wanted = { plan: plan('08:00-09:00', ', adoptWithinHours: 2') };
+    for (let hop = 0; hop < 10; hop++)
+      await world.invoke({ ...wanted, deadlineMs: world.clock.now() + 30 * MINUTE });
+
+    // Listed once; each one was looked at, and its backups were.
+    expect(asked).toBeLessThanOrEqual(1 + 1 + 10);
+    expect((await world.finish(wanted)).status).toBe('succeeded');
+    expect(Math.min(...starts())).toBeGreaterThanOrEqual(360);
+  });
+
   it('that is open is not waited for', async () => {
     await world.finish({ plan: plan('22:00-03:00') });
 

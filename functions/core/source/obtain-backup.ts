@@ -53,6 +53,8 @@ export interface ObtainOptions {
 export interface Turn {
   /** Can there be anything to wait for? */
   readonly mayWait: boolean;
+  /** Resolves when the window opens; at once when there is none, when it is open, and when it has closed. */
+  open(signal: AbortSignal): Promise<void>;
   /**
    * Resolves when this instance may start a backup, for the `attempt`-th time; says whether it had to wait for that.
    * @throws BackupError `NOT_STARTED` when that will never be; the signal's reason when it aborts
@@ -132,7 +134,10 @@ export async function obtainBackup(
   if (recorded !== undefined) return recorded as ObtainedBackup; // written by ourselves, below
 
   // A duplicate may be ahead of us: the record says when the first of us began.
-  const begun = (await records.write('begun', { at: toInstant(clock.now()) }, signal)) as { at: string };
+  const mine: Intention = { at: toInstant(clock.now()), by: randomUUID() };
+  const begun = (await records.write('begun', mine, signal)) as Intention;
+  // It has been looked at before: whoever goes on asks nothing of the service while there is nothing to be done.
+  if (begun.by !== mine.by) await parts.turn?.open(signal);
   const admitted =
     parts.turn?.mayWait === true
       ? ((await records.read('admitted', signal)) as { at: string } | undefined)
@@ -302,11 +307,12 @@ interface Intention {
 /** Waiting for its turn is not the instance's own time. Meanwhile it may have been scaled, or released. */
 async function untilAdmitted(life: Life, number: number, signal: AbortSignal): Promise<void> {
   const { turn, records, clock, options } = life;
-  if (turn === undefined || (await turn.come(number, signal)) === 'at once') return;
+  const came = await turn?.come(number, signal);
+  if (turn?.mayWait !== true) return;
   const mine = { at: toInstant(clock.now()) };
   const admitted = (await records.write('admitted', mine, signal)) as { at: string };
   life.deadlineMs = Date.parse(admitted.at) + options.timeoutMs;
-  life.instance = await asItIsNow(life, signal);
+  if (came === 'waited') life.instance = await asItIsNow(life, signal);
 }
 
 /** The instance must exist and be at rest. Changing states (scaling, migrating, a switch-over) pass by themselves. */
@@ -512,13 +518,14 @@ async function findStarted(
  */
 async function awaitFinished(life: Life, awaited: Awaited, signal: AbortSignal): Promise<ObtainedBackup> {
   const { instance, clock } = life;
-  const waitingSince = clock.now();
+  // Not since this invocation: who takes over does not look as often as at the beginning.
+  const waitingSince = Math.min(clock.now(), Date.parse(awaited.since) + CLOCK_SKEW_MS);
   const isTimeToSay = rarely(clock, SAY_EVERY_MS);
   let idleSince: number | undefined;
   let lastTrouble: unknown;
-  let seenAtWorkMs = Date.parse(awaited.since) + CLOCK_SKEW_MS;
+  let seenAtWorkMs = waitingSince;
   // Nothing is listed of a backup that was asked for a moment ago.
-  if (!awaited.adopted && waitingSince - seenAtWorkMs < MIN_POLL_MS)
+  if (!awaited.adopted && clock.now() - waitingSince < MIN_POLL_MS)
     await clock.sleep(Math.min(MIN_POLL_MS, untilDeadline(life)), signal);
   for (;;) {
     const isJobDue = clock.now() - seenAtWorkMs >= JOBS_EVERY_MS;
