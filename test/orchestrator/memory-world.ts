@@ -35,11 +35,10 @@ export interface MemoryWorld {
 
 export function createMemoryWorld(
   instances: readonly { readonly id: string; readonly shards?: number }[],
-  startAt = '2026-11-20T18:00:00Z',
+  { bucketAheadMs = -3 * MINUTE }: { readonly bucketAheadMs?: number } = {},
 ): MemoryWorld {
-  const clock = createVirtualClock(startAt);
-  // The bucket's clock is three minutes behind ours.
-  const store = createMemoryStore(() => clock.now() - 3 * MINUTE);
+  const clock = createVirtualClock('2026-11-20T18:00:00Z');
+  const store = createMemoryStore(() => clock.now() + bucketAheadMs);
   const source = createMemorySource(clock, instances);
   const uploader = createMemoryUploader(store, clock);
   const hops: HandOver[] = [];

@@ -37,6 +37,8 @@ describe('a second run of the same plan', () => {
 
     expect(holderOf(1)).toMatchObject({ runId: FIRST });
     expect(holderOf(2)).toMatchObject({ runId: SECOND });
+    const { at } = holderOf(2) as { at: string };
+    expect(Date.parse(at) - firstEnded).toBeLessThan(2 * MINUTE);
     const starts = world.source.backups.map(({ startedAtMs }) => startedAtMs);
     expect(starts.filter((atMs) => atMs < firstEnded)).toHaveLength(2);
     expect(starts).toHaveLength(4);
@@ -149,6 +151,18 @@ describe('the lock of a plan', () => {
     const silenceMs = Date.parse(at) - killedAtMs;
     expect(silenceMs).toBeGreaterThan(11 * MINUTE); // the last sign was up to five minutes old
     expect(silenceMs).toBeLessThan(18 * MINUTE);
+  });
+
+  it.each([-40, 40])('stays with a run that is alive when the bucket is %d minutes off', async (minutes) => {
+    world = createMemoryWorld([{ id: 'r-a' }], { bucketAheadMs: minutes * MINUTE });
+    world.source.durationMs = HOUR;
+    const first = world.finish({ runId: FIRST });
+    await world.clock.sleep(MINUTE, signal);
+
+    const second = await world.finish({ runId: SECOND, plan: 'backup: { timeoutMinutes: 30 }' });
+
+    expect(second.problems).toMatchObject([{ code: 'RUN_OVERLAPS' }]);
+    expect((await first).status).toBe('succeeded');
   });
 
   it('stays with a run whose orchestrator only waits, for that gives signs of life too', async () => {

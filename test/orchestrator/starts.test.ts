@@ -146,7 +146,7 @@ describe('a window', () => {
   });
 
   it('that closes ends the starting; what was not started has failed and says so', async () => {
-    world.source.durationMs = 9 * MINUTE;
+    world.source.durationMs = 13 * MINUTE;
 
     const summary = await world.finish({
       plan: `${plan('02:00-02:30')}, rate: { concurrency: 2, maxErrors: 0 }`,
@@ -156,13 +156,15 @@ describe('a window', () => {
     expect(Math.max(...starts())).toBeLessThan(30);
     const missed = summary.instances.filter(({ status }) => status === 'failed');
     expect(missed).toHaveLength(10 - starts().length);
-    expect(missed.length).toBeGreaterThan(1);
-    expect(missed[0]).toMatchObject({
-      error: {
-        code: 'NOT_STARTED',
-        message: expect.stringContaining('the window of the plan closed at 2026-11-20T18:30:00Z') as string,
-      },
-    });
+    expect(missed.length).toBeGreaterThan(2);
+    // Not one of them for the failures of the others: none of these is one.
+    for (const one of missed)
+      expect(one).toMatchObject({
+        error: {
+          code: 'NOT_STARTED',
+          message: expect.stringContaining('the window of the plan closed at 2026-11-20T18:30:00Z') as string,
+        },
+      });
   });
 
   it('is not needed to adopt: before it opens and after it has closed, with few places too', async () => {
