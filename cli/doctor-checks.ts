@@ -6,7 +6,7 @@ import { asBackupError, describe } from '../functions/core/errors.ts';
 import {
   endsUploadsAfterDays,
   expiresAfterDays,
-  type BucketSettings,
+  type BucketRule,
 } from '../functions/core/repository/bucket-settings.ts';
 import { backupsPrefix } from '../functions/core/repository/keys.ts';
 import { selectInstances, type Selected, type SourceFor } from '../functions/core/source/select.ts';
@@ -70,26 +70,29 @@ async function checkBucket(
   const { bucket, region, prefix } = destination;
   const subject = `oss://${bucket}/${prefix}`;
   return attempt('bucket', subject, signal, async () => {
-    const settings = await inspection.bucketSettings(destination, signal);
-    const located: Check =
-      settings.region === region
-        ? ok('bucket', subject, `can be reached, in ${region}`)
-        : {
-            check: 'bucket',
-            subject,
-            status: 'error',
-            says: `is in ${settings.region}, the plan says ${region}`,
-            todo: `set destination.region to ${settings.region}`,
-          };
+    const { region: found, versioning, rules, denied } = await inspection.bucketSettings(destination, signal);
     return [
-      located,
-      checkVersioning(subject, settings),
-      ...checkRules(subject, backupsPrefix(prefix), settings),
+      ...(found === undefined ? [] : [checkRegion(subject, found, region)]),
+      ...(versioning === undefined ? [] : [checkVersioning(subject, versioning)]),
+      ...(rules === undefined ? [] : checkRules(subject, backupsPrefix(prefix), rules)),
+      // A run does not need to know it; whoever looks before the first run does.
+      ...denied.map((error): Check => ({ ...failed('bucket', subject, error), status: 'warn' })),
     ];
   });
 }
 
-function checkVersioning(subject: string, { versioning }: BucketSettings): Check {
+function checkRegion(subject: string, found: string, region: string): Check {
+  if (found === region) return ok('bucket', subject, `can be reached, in ${region}`);
+  return {
+    check: 'bucket',
+    subject,
+    status: 'error',
+    says: `is in ${found}, the plan says ${region}`,
+    todo: `set destination.region to ${found}`,
+  };
+}
+
+function checkVersioning(subject: string, versioning: string): Check {
   if (versioning === 'Disabled')
     return ok('versioning', subject, 'is off: what is stored cannot be replaced');
   return {
@@ -101,9 +104,9 @@ function checkVersioning(subject: string, { versioning }: BucketSettings): Check
   };
 }
 
-function checkRules(subject: string, prefix: string, settings: BucketSettings): readonly Check[] {
-  const days = endsUploadsAfterDays(settings, prefix);
-  const expiry = expiresAfterDays(settings, prefix);
+function checkRules(subject: string, prefix: string, rules: readonly BucketRule[]): readonly Check[] {
+  const days = endsUploadsAfterDays(rules, prefix);
+  const expiry = expiresAfterDays(rules, prefix);
   const ends: Check =
     days === undefined
       ? {

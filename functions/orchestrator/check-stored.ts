@@ -58,7 +58,7 @@ function manifestProblems(manifest: Manifest, place: BackupPlace, expected: Expe
   for (let shard = 0; shard < expected.shards; shard++)
     if (!shards.has(shard)) problems.push(`no file of shard ${shard}`);
   if (LEVELS.indexOf(manifest.level) < LEAST_LEVEL) problems.push(`the level is only ${manifest.level}`);
-  if (manifest.instance.architecture === 'cluster')
+  if (manifest.instance.architecture === 'cluster' || expected.shards > 1)
     problems.push(...proveCluster(manifest.files, manifest.backup).problems);
   const folder = backupFolder(place);
   for (const file of manifest.files) {

@@ -203,6 +203,32 @@ describe('doctor', () => {
     },
   );
 
+  it('says what it may not look at, which is no failure of a run', async () => {
+    const role = emulator.world.identity.addRole({
+      accountId: emulator.world.accountId,
+      name: 'operator',
+      trusts: [],
+      allow: ['kvstore:DescribeInstances', 'oss:GetBucketInfo', 'fc:GetFunction'],
+    });
+    const { accessKeyId, accessKeySecret, securityToken } = emulator.world.identity.issue(role, 'me', 3600);
+    const { code, checks } = await examine(
+      planOf(`{ region: ${REGION}, instances: [r-plain] }`, 'in-order', 'redis/'),
+      {
+        ALIBABA_CLOUD_ACCESS_KEY_ID: accessKeyId,
+        ALIBABA_CLOUD_ACCESS_KEY_SECRET: accessKeySecret,
+        ALIBABA_CLOUD_SECURITY_TOKEN: securityToken,
+      },
+    );
+
+    expect(checks.filter(({ status }) => status === 'warn').map(({ todo }) => todo)).toEqual([
+      'allow oss:GetBucketVersioning on acs:oss:*:*:in-order',
+      'allow oss:GetBucketLifecycle on acs:oss:*:*:in-order',
+      expect.stringContaining('allow kvstore:DescribeBackupPolicy') as string,
+    ]);
+    expect(ofStatus(checks, 'error')).toEqual([]);
+    expect(code).toBe(3);
+  });
+
   it('looks no further without credentials', async () => {
     const { code, checks } = await examine(planOf(`{ region: ${REGION} }`, 'in-order'), {
       ALIBABA_CLOUD_ACCESS_KEY_ID: '',

@@ -605,6 +605,25 @@ describe('a claim of success', () => {
     ]);
   });
 
+  it('counts for nothing with a manifest of shards that cannot be of one moment', async () => {
+    source.put({ id: 'r-a', architecture: 'cluster', shards: 3 });
+    uploader.distort = (manifest) => ({
+      ...manifest,
+      files: manifest.files.map((file) => ({
+        ...file,
+        rdb: { ...file.rdb, keys: 1, slots: { seen: 1, ranges: '77' }, digest: `${file.shard}`.repeat(32) },
+      })),
+    });
+
+    expect(byId(await finish(), 'r-a')).toMatchObject({
+      status: 'failed',
+      error: {
+        code: 'BACKUP_DAMAGED',
+        message: expect.stringContaining('slot 77 has keys both in hins0_data.rdb (shard 0)') as string,
+      },
+    });
+  });
+
   it.each([
     ['is gone', (key: string) => void store.objects.delete(key), 'is not there'],
     ['is shorter', (key: string) => void store.objects.set(key, Buffer.from('REDIS')), 'has 5 bytes'],
@@ -870,9 +889,11 @@ describe('trying the failed instances again', () => {
     expect(uploader.ran.at(-1)?.backup.adopted).toBe(false);
   });
 
-  it('makes a new backup when the old one was damaged', async () => {
-    uploader.endingOf = ({ attempt }) =>
-      attempt === 1 ? { code: 'RDB_CORRUPT', message: 'at byte 9', retryable: false } : 'stored';
+  it.each([
+    ['was damaged', 'RDB_CORRUPT', 'at byte 9'],
+    ['was torn between its shards', 'SHARDS_DISAGREE', 'slot 7 has keys both in …'],
+  ] as const)('makes a new backup when the old one %s', async (_what, code, message) => {
+    uploader.endingOf = ({ attempt }) => (attempt === 1 ? { code, message, retryable: false } : 'stored');
     await finish({ instances: ['r-a'] });
 
     expect((await finish({ retryFailed: true, instances: ['r-a'] })).status).toBe('succeeded');

@@ -12,7 +12,7 @@ const shard = (
   const { owned, ...rdb } = more;
   return {
     shard: number,
-    name: `${'abcdef'[number]}.rdb`,
+    name: `${String.fromCharCode(97 + number)}.rdb`,
     rdb: {
       keys: ranges === '' ? 0 : 9,
       digest: String(number).repeat(32),
@@ -102,9 +102,12 @@ describe('the files of a cluster', () => {
   });
 
   it('of many shards that are all wrong are reported in a few lines', () => {
-    const problems = problemsOf(...Array.from({ length: 6 }, (_, number) => shard(number, '0-16383')));
+    const many = Array.from({ length: 256 }, (_, number) =>
+      shard(number, '0-16383', { digest: `${number}` }),
+    );
+    const problems = problemsOf(...many);
     expect(problems).toHaveLength(6);
-    expect(problems.at(-1)).toBe('and so it is with 10 more pairs of files');
+    expect(problems.at(-1)).toBe('and so it is with 250 more pairs of files');
   });
 
   it('are one backup however the slots are shared out, and none when one key has moved', () => {

@@ -1,43 +1,54 @@
 /** How a bucket is set up, as far as backups depend on it. Reads only, and only for the command line. */
 import { BackupError } from '../errors.ts';
 import type { BucketRule, BucketSettings } from '../repository/bucket-settings.ts';
-import { createOssCaller, type OssCallerOptions, type SdkLifecycleRule } from './oss-call.ts';
+import { createOssCaller, type OssCallerOptions, type Sdk, type SdkLifecycleRule } from './oss-call.ts';
 
-/** Throws what keeps it from being looked at: `NO_SUCH_BUCKET`, `PERMISSION_DENIED`, `CONFIG_INVALID`, … */
+/**
+ * What may not be looked at is left out, for a run needs none of it. Throws what else keeps it from being looked at:
+ * `NO_SUCH_BUCKET`, `CONFIG_INVALID`, …
+ */
 export async function readBucketSettings(
   options: OssCallerOptions,
   signal: AbortSignal,
 ): Promise<BucketSettings> {
   const { bucket } = options;
   const ask = createOssCaller(options);
-  const does = 'read the settings of';
+  const denied: BackupError[] = [];
 
-  /** https://help.aliyun.com/en/oss/developer-reference/getbucketinfo */
-  const located = await ask({ does, action: 'oss:GetBucketInfo', key: '' }, signal, async (sdk) =>
-    sdk.getBucketInfo(bucket),
-  );
-  /** https://help.aliyun.com/en/oss/developer-reference/getbucketversioning */
-  const versioned = await ask({ does, action: 'oss:GetBucketVersioning', key: '' }, signal, async (sdk) =>
-    sdk.getBucketVersioning(bucket),
-  );
-  return {
-    region: (located.bucket?.Location ?? '').replace(/^oss-/, ''),
-    versioning: versioned.versionStatus ?? 'Disabled',
-    rules: await readRules(),
-  };
-
-  /** https://help.aliyun.com/en/oss/developer-reference/getbucketlifecycle */
-  async function readRules(): Promise<readonly BucketRule[]> {
+  async function unlessDenied<T>(action: string, read: (sdk: Sdk) => Promise<T>): Promise<T | undefined> {
     try {
-      const { rules } = await ask({ does, action: 'oss:GetBucketLifecycle', key: '' }, signal, async (sdk) =>
-        sdk.getBucketLifecycle(bucket),
-      );
-      return (rules ?? []).filter(({ status }) => status === 'Enabled').map(toRule);
+      return await ask({ does: 'read the settings of', action, key: '' }, signal, read);
     } catch (error) {
-      if (error instanceof BackupError && error.details['code'] === 'NoSuchLifecycle') return [];
-      throw error;
+      if (!(error instanceof BackupError) || error.code !== 'PERMISSION_DENIED') throw error;
+      denied.push(error);
+      return undefined;
     }
   }
+
+  /** https://help.aliyun.com/en/oss/developer-reference/getbucketinfo */
+  const region = await unlessDenied('oss:GetBucketInfo', async (sdk) =>
+    ((await sdk.getBucketInfo(bucket)).bucket?.Location ?? '').replace(/^oss-/, ''),
+  );
+  /** https://help.aliyun.com/en/oss/developer-reference/getbucketversioning */
+  const versioning = await unlessDenied(
+    'oss:GetBucketVersioning',
+    async (sdk) => (await sdk.getBucketVersioning(bucket)).versionStatus ?? 'Disabled',
+  );
+  /** https://help.aliyun.com/en/oss/developer-reference/getbucketlifecycle */
+  const rules = await unlessDenied('oss:GetBucketLifecycle', async (sdk) =>
+    ((await sdk.getBucketLifecycle(bucket)).rules ?? [])
+      .filter(({ status }) => status === 'Enabled')
+      .map(toRule),
+  ).catch((error: unknown) => {
+    if (error instanceof BackupError && error.details['code'] === 'NoSuchLifecycle') return [];
+    throw error;
+  });
+  return {
+    ...(region === undefined ? {} : { region }),
+    ...(versioning === undefined ? {} : { versioning }),
+    ...(rules === undefined ? {} : { rules }),
+    denied,
+  };
 }
 
 function toRule({ prefix, abortMultipartUpload, expiration }: SdkLifecycleRule): BucketRule {

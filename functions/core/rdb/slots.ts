@@ -67,6 +67,16 @@ export class SlotSet {
     this.count++;
   }
 
+  with(slot: number): this {
+    this.add(slot);
+    return this;
+  }
+
+  /** In ascending order. */
+  *slots(): Iterable<number> {
+    for (let slot = 0; slot < SLOT_COUNT; slot++) if (this.has[slot] === 1) yield slot;
+  }
+
   holds(slot: number): boolean {
     return this.has[slot] === 1;
   }

@@ -1,12 +1,16 @@
 /** What of a bucket's own settings matters to backups. */
+import type { BackupError } from '../errors.ts';
 
+/** What the caller may not look at is absent. */
 export interface BucketSettings {
   /** Where it is, without `oss-`. */
-  readonly region: string;
+  readonly region?: string;
   /** `Disabled`, `Enabled` or `Suspended`; unless it is disabled, nothing keeps an object from being replaced. */
-  readonly versioning: string;
+  readonly versioning?: string;
   /** Lifecycle rules that are in force. */
-  readonly rules: readonly BucketRule[];
+  readonly rules?: readonly BucketRule[];
+  /** Why something is absent, with the right that would be needed. */
+  readonly denied: readonly BackupError[];
 }
 
 export interface BucketRule {
@@ -19,7 +23,7 @@ export interface BucketRule {
 }
 
 /** Does a rule for objects below `prefix` end unfinished uploads? After how many days; undefined when none does. */
-export function endsUploadsAfterDays({ rules }: BucketSettings, prefix: string): number | undefined {
+export function endsUploadsAfterDays(rules: readonly BucketRule[], prefix: string): number | undefined {
   const days = rules
     .filter((rule) => prefix.startsWith(rule.prefix))
     .flatMap((rule) => rule.endsUploadsAfterDays ?? []);
@@ -27,7 +31,7 @@ export function endsUploadsAfterDays({ rules }: BucketSettings, prefix: string):
 }
 
 /** Does a rule delete objects below `prefix`, or some of them? After how many days; undefined when none does. */
-export function expiresAfterDays({ rules }: BucketSettings, prefix: string): number | undefined {
+export function expiresAfterDays(rules: readonly BucketRule[], prefix: string): number | undefined {
   const days = rules
     .filter((rule) => prefix.startsWith(rule.prefix) || rule.prefix.startsWith(prefix))
     .flatMap((rule) => rule.expiresAfterDays ?? []);

@@ -89,27 +89,35 @@ interface Shard {
 /** More than these say the same thing again. */
 const MAX_PAIRS = 5;
 
+/** Each file against the first one that holds the slot: of hundreds of shards, all pairs would be too many. */
 function sharedSlots(shards: readonly Shard[]): readonly string[] {
+  const firstOf = new Map<number, Shard>();
+  const twinOf = new Map<string, Shard>();
   const problems: string[] = [];
-  for (const [index, one] of shards.entries()) {
-    for (const other of shards.slice(index + 1)) {
-      if (one.file.rdb.keys > 0 && one.file.rdb.digest === other.file.rdb.digest) {
-        problems.push(
-          `${nameOf(one.file)} and ${nameOf(other.file)} hold the very same keys: one shard is there twice`,
-        );
-        continue;
-      }
-      const both = one.holds.where((slot) => other.holds.holds(slot));
-      if (both.report().seen > 0)
-        problems.push(
-          `${countOf(both)} keys both in ${nameOf(one.file)} and in ${nameOf(other.file)}: slots were moved between the shards while the backup was made, or one of the files is of another backup`,
-        );
+  for (const one of shards) {
+    const { keys, digest } = one.file.rdb;
+    const twin = keys > 0 ? twinOf.get(digest) : undefined;
+    twinOf.set(digest, twin ?? one);
+    if (twin !== undefined)
+      problems.push(
+        `${nameOf(twin.file)} and ${nameOf(one.file)} hold the very same keys: one shard is there twice`,
+      );
+    const shared = new Map<Shard, SlotSet>();
+    for (const slot of one.holds.slots()) {
+      const first = firstOf.get(slot);
+      if (first === undefined) firstOf.set(slot, one);
+      else shared.set(first, (shared.get(first) ?? new SlotSet()).with(slot));
     }
+    for (const [first, both] of shared)
+      if (first !== twin)
+        problems.push(
+          `${countOf(both)} keys both in ${nameOf(first.file)} and in ${nameOf(one.file)}: slots were moved between the shards while the backup was made, or one of the files is of another backup`,
+        );
   }
   if (problems.length <= MAX_PAIRS) return problems;
   return [
     ...problems.slice(0, MAX_PAIRS),
-    `and so it is with ${problems.length - MAX_PAIRS} more pairs of files`,
+    `and so it is with ${problems.length - MAX_PAIRS} more ${problems.length - MAX_PAIRS === 1 ? 'pair' : 'pairs'} of files`,
   ];
 }
 
