@@ -120,7 +120,7 @@ async function watch(
 
 function show(status: RunStatus, options: StatusOptions): ExitCode {
   if (options.json === true) print(JSON.stringify(status, null, options.watch === true ? undefined : 2));
-  else print(toText(status));
+  else print(toText(status, options.watch === true ? atWork(status) : status.instances));
   return exitCode(status);
 }
 
@@ -129,7 +129,17 @@ function exitCode({ state, counts }: RunStatus): ExitCode {
   return state === 'partial' && (counts?.stored ?? 0) > 0 ? EXIT.partial : EXIT.error;
 }
 
-function toText(status: RunStatus): string {
+/** More than these would scroll away what one watches. */
+const MAX_WATCHED = 40;
+const AT_REST: readonly Step[] = ['stored', 'skipped', 'waiting'];
+
+/** Of a large run, the instances on which something happens, and those that failed; the others are counted. */
+function atWork({ state, instances }: RunStatus): readonly InstanceStatus[] {
+  if (state !== 'running' || instances.length <= MAX_WATCHED) return instances;
+  return instances.filter(({ step }) => !AT_REST.includes(step)).slice(0, MAX_WATCHED);
+}
+
+function toText(status: RunStatus, shown: readonly InstanceStatus[]): string {
   const { runId, state, instances, problems, steps, finishedAt } = status;
   for (const problem of problems) note(`${problem.code}: ${problem.message}`);
   const took = duration(
@@ -140,12 +150,12 @@ function toText(status: RunStatus): string {
     .sort(([a], [b]) => ORDER.indexOf(a as Step) - ORDER.indexOf(b as Step)) // keys of the very record
     .map(([step, count]) => `${count} ${step}`);
   return [
-    ...(instances.length === 0
+    ...(shown.length === 0
       ? []
       : [
           table(
             ['REGION', 'INSTANCE', 'STEP', 'DONE', 'OF', 'RATE', 'LEFT', 'TRIES', ''],
-            instances.map(instanceRow),
+            shown.map(instanceRow),
           ),
         ]),
     `run ${runId} ${SAID[state]}, ${finishedAt === undefined ? 'for' : 'in'} ${took}${counted.length === 0 ? '' : `: ${counted.join(', ')}`}`,
