@@ -114,7 +114,7 @@ async function runHere(
       const files = showFiles(bars);
       try {
         const parts = {
-          source: cloud.sourceFor(upload.account, upload.server),
+          source: cloud.sourceFor(upload),
           store,
           target: store,
           http: cloud.http,
@@ -132,7 +132,7 @@ async function runHere(
     const result = await orchestrate(
       { ...request, plan, plans },
       {
-        sourceFor: (account, server) => cloud.sourceFor(account, server),
+        sourceFor: (reach) => cloud.sourceFor(reach),
         store,
         invoker,
         // Without a deadline there is nothing to hand over.

@@ -188,7 +188,7 @@ async function checkInstances(
   const each = await limit.map([...selected.values()], async ({ instance, account, server }) =>
     server === undefined
       ? checkInstance(instance, policiesFor(account), signal)
-      : checkServer(instance, sourceFor(undefined, server), signal),
+      : checkServer(instance, sourceFor({ server }), signal),
   );
   return [...checks, ...each.flat()];
 }

@@ -48,7 +48,7 @@ async function examine(options: DoctorOptions, signal: AbortSignal): Promise<rea
     plans,
     {
       inspection,
-      sourceFor: (account, server) => cloud.sourceFor(account, server),
+      sourceFor: (reach) => cloud.sourceFor(reach),
       ...(environment.uploader === undefined ? {} : { uploader: environment.uploader }),
     },
     signal,

@@ -30,7 +30,7 @@ export function planCommand({ signal, finish }: Invocation): Command {
       const plans = await loadPlans(options, environment);
       for (const plan of plans.values()) noteIdleKeys(plan);
       const cloud = composeCloud(environment);
-      const sourceFor: SourceFor = (account) => cloud.sourceFor(account);
+      const sourceFor: SourceFor = (reach) => cloud.sourceFor(reach);
       finish(
         options.plan === undefined
           ? await showAll([...plans.values()], sourceFor, options, signal)

@@ -19,9 +19,9 @@ import { createTairSource } from './aliyun/tair.ts';
 import type { Account, Destination, Environment, Variables } from './config.ts';
 import { BackupError } from './errors.ts';
 import type { FunctionClient } from './invoker.ts';
-import type { RedisServer } from './redis/server.ts';
 import { createServerSource } from './redis/server-source.ts';
 import type { BucketSettings } from './repository/bucket-settings.ts';
+import type { Reach } from './source/select.ts';
 import type { BackupPolicies, Source } from './source/source.ts';
 import { createHttpClient, type HttpClient } from './transfer/http.ts';
 import { createLeanHttpClient } from './transfer/lean-http.ts';
@@ -36,8 +36,8 @@ export interface Platform {
 
 export interface Cloud {
   storeFor(destination: Destination): OssStore;
-  /** The instances of an account: the caller's own, or the one whose role is named; or that one server of one's own. */
-  sourceFor(account: Account | undefined, server?: RedisServer): Source;
+  /** The instances of an account: the caller's own, or the one whose role is named; or the one server. */
+  sourceFor(reach: Reach): Source;
   /** For downloads. */
   readonly http: HttpClient;
 }
@@ -67,7 +67,7 @@ export function composeCloud(
         ...(endpoints.oss === undefined ? {} : { endpoint: endpoints.oss }),
       }),
 
-    sourceFor: (account, server) => {
+    sourceFor: ({ account, server }) => {
       if (server !== undefined)
         return createServerSource({ servers: [server], secretOf: (name) => variables[name] });
       const id = account === undefined ? '' : `${account.roleArn} ${account.externalId ?? ''}`;

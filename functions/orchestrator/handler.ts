@@ -79,7 +79,7 @@ function composeParts(
   const isOlder = uploader.includes('/') && context.service?.name !== undefined;
   const self = isOlder ? `${context.service?.name}/${context.function.name}` : context.function.name;
   return {
-    sourceFor: (account, server) => cloud.sourceFor(account, server),
+    sourceFor: (reach) => cloud.sourceFor(reach),
     store: cloud.storeFor(plan.destination),
     invoker: createFunctionInvoker(functionsFor(uploader), uploader),
     invokeSelf: async (handOver, taskId, signal) => {

@@ -378,7 +378,7 @@ async function backUpAll(
         ...(lastError === undefined ? {} : { lastError }),
       },
       {
-        source: sourceOf(selected.account, selected.server),
+        source: sourceOf(selected),
         store: parts.store,
         folder,
         turn: turnOf(instance.id),
@@ -422,8 +422,8 @@ async function backUpAll(
 /** The source of an account, in which instances that are looked at together share requests. */
 function sharedSources({ sourceFor, clock }: OrchestratorParts): SourceFor {
   const shared = new Map<Source, Source>();
-  return (account, server) => {
-    const source = sourceFor(account, server);
+  return (reach) => {
+    const source = sourceFor(reach);
     const known = shared.get(source) ?? shareLookups(source, clock);
     shared.set(source, known);
     return known;

@@ -18,7 +18,7 @@ export async function handler(event: Buffer, context: FunctionContext): Promise<
     const cloud = composeCloud(readEnvironment(process.env), platformOf(context));
     const store = cloud.storeFor(request.destination);
     const parts: UploadParts = {
-      source: cloud.sourceFor(request.account, request.server),
+      source: cloud.sourceFor(request),
       store,
       target: store,
       http: cloud.http,

@@ -60,7 +60,7 @@ describe('Tair, without what is never called,', () => {
     const { world, tair, accessKey } = running;
     const environment = readEnvironment({ TAIRLIFT_ENDPOINT_TAIR: world.endpoints.tair });
     return {
-      source: composeCloud(environment, { region: REGION, credentials: accessKey }).sourceFor(undefined),
+      source: composeCloud(environment, { region: REGION, credentials: accessKey }).sourceFor({}),
       region: REGION,
       instances: STAGED,
       now: () => world.clock.now(),

@@ -37,7 +37,7 @@ describe('the control port', () => {
     const { accessKeyId, accessKeySecret } = one.accessKey;
     return composeCloud(readEnvironment(one.environment), {
       credentials: { accessKeyId, accessKeySecret },
-    }).sourceFor(undefined);
+    }).sourceFor({});
   };
   const instance = async (): Promise<Instance | undefined> =>
     sourceOf(emulator).getInstance(REGION, 'r-1', signal);

@@ -85,7 +85,7 @@ function run(): { readonly store: ObjectStore; readonly running: Promise<Summary
   const running = orchestrate(
     { plan, runId: '20261120T180000Z-nightly', dryRun: false, retryFailed: false },
     {
-      sourceFor: (account) => cloud.sourceFor(account),
+      sourceFor: (reach) => cloud.sourceFor(reach),
       store,
       invoker: createFunctionInvoker(composeFunctions(environment, platform)('uploader'), 'uploader'),
       invokeSelf: async () => undefined,

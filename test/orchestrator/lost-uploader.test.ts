@@ -107,7 +107,7 @@ function run(
   const running = orchestrate(
     { plan, runId: '20261120T180000Z-nightly', dryRun: false, retryFailed: false },
     {
-      sourceFor: (account) => cloud.sourceFor(account),
+      sourceFor: (reach) => cloud.sourceFor(reach),
       store,
       invoker: createFunctionInvoker(composeFunctions(environment, platform)(uploader), uploader),
       invokeSelf: async () => undefined,

@@ -32,7 +32,7 @@ beforeEach(() => {
     { id: 'r-north', name: 'prod-north', region: 'cn-beijing' },
   ]);
   theirs = createMemorySource(clock, [{ id: 'r-theirs', name: 'shop', region: 'cn-shanghai' }]);
-  sourceFor = (account) => (account === undefined ? ours : theirs);
+  sourceFor = ({ account }) => (account === undefined ? ours : theirs);
 });
 
 /** Plans by name, each as what stands in braces. */
@@ -171,7 +171,7 @@ describe('a dry run', () => {
 
   it("of servers of one's own asks nothing of any account", async () => {
     const asked: unknown[] = [];
-    sourceFor = (account, server) => {
+    sourceFor = ({ account, server }) => {
       if (server === undefined) asked.push(account);
       return createMemorySource(clock, [{ id: 'cart', region: 'self-managed' }]);
     };

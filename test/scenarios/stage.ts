@@ -160,7 +160,7 @@ export async function runPlan(
     log: logger,
     upload: async (request, uploadSignal) => {
       const parts = {
-        source: cloud.sourceFor(request.account),
+        source: cloud.sourceFor(request),
         store,
         target: store,
         http,
@@ -174,7 +174,7 @@ export async function runPlan(
   const result = await orchestrate(
     { ...request, plan },
     {
-      sourceFor: (account) => cloud.sourceFor(account),
+      sourceFor: (reach) => cloud.sourceFor(reach),
       store,
       invoker,
       invokeSelf: async () => Promise.reject(new Error('there is no deadline to hand over before')),

@@ -128,7 +128,7 @@ describe('a target', () => {
     const selection = await select(
       `[{ region: cn-shanghai, account: ${ACCOUNT} }, { region: cn-hangzhou, name: "*-orders" }]`,
       '',
-      (account) => {
+      ({ account }) => {
         if (account !== undefined) throw denied;
         return source;
       },

@@ -83,7 +83,7 @@ describe('the uploader in a function of 256 MB', () => {
   }
 
   async function makeBackup(): Promise<SourceBackup> {
-    const source = cloud.sourceFor(undefined);
+    const source = cloud.sourceFor({});
     const instance = await source.getInstance(REGION, 'r-bp1', signal);
     if (instance === undefined) throw new Error('the instance is not there');
     await source.startBackup(instance, signal);

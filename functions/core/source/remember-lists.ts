@@ -5,12 +5,13 @@ import type { Instance, Source } from './source.ts';
 /** The same sources, for one look at all of them: what they list is as it was when it was first asked for. */
 export function rememberLists(sourceFor: SourceFor): SourceFor {
   const sources = new Map<string, Source>();
-  return (account, server) => {
+  return (reach) => {
+    const { account, server } = reach;
     const owner = account === undefined ? '' : `${account.roleArn} ${account.externalId ?? ''}`;
     const key = server === undefined ? owner : JSON.stringify(server);
     const known = sources.get(key);
     if (known !== undefined) return known;
-    const remembering = remember(sourceFor(account, server));
+    const remembering = remember(sourceFor(reach));
     sources.set(key, remembering);
     return remembering;
   };

@@ -47,11 +47,14 @@ export interface Selection {
   readonly problems: readonly BackupError[];
 }
 
-/**
- * The source through which the instances of an account are reached, without one those of the function's own account; or
- * the one server that is given.
- */
-export type SourceFor = (account: Account | undefined, server?: RedisServer) => Source;
+/** How instances are reached: in an account, the functions' own when none is named; or it is the one server. */
+export interface Reach {
+  readonly account?: Account | undefined;
+  readonly server?: RedisServer | undefined;
+}
+
+/** Hand on the whole of what you are asked for: who drops a part of it reaches other instances. */
+export type SourceFor = (reach: Reach) => Source;
 
 /** The part of a plan that selects. */
 export type Selecting = Pick<Plan, 'targets' | 'exclude'>;
@@ -212,7 +215,7 @@ async function listTarget(
   let source: Source;
   let regions: readonly string[];
   try {
-    source = sourceFor(target.account, target.server);
+    source = sourceFor(target);
     regions = target.region === '*' ? await limit(async () => source.listRegions(signal)) : target.region;
   } catch (error) {
     return { found: [], failures: [{ error: asBackupError(error) }] };
