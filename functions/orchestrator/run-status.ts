@@ -303,6 +303,7 @@ async function readInstance(
   if (!names.has(own(`backup-answer-${start}`))) return at('asked for', intended);
   const answer: AnswerRecord | undefined = await record(own(`backup-answer-${start}`));
   if (answer?.kind === 'awaited') return at('backing up', intended);
+  if (answer?.kind === 'finished') return at('queued', own(`backup-answer-${start}`));
   if (answer?.kind !== 'none') return at('unclear', intended);
   return at('waiting', intended, typeof answer.reason === 'string' ? { reason: answer.reason } : {});
 }

@@ -1,5 +1,6 @@
 import {
   count,
+  countDataNodes,
   groupRows,
   instant,
   mergeSets,
@@ -29,6 +30,33 @@ describe('job ids', () => {
     [{ id: 7 }, []],
   ])('of %j are %j', (value, ids) => {
     expect(splitJobIds(value)).toEqual(ids);
+  });
+});
+
+describe('the data shards of a topology', () => {
+  const node = (id: string, type = 'db', role?: string): Json => ({
+    NodeId: id,
+    NodeType: type,
+    ...(role === undefined ? {} : { SubInstanceType: role }),
+  });
+
+  it.each<[string, readonly Json[], number]>([
+    ['of masters', [node('r-1-db-0#7', 'db', 'master'), node('r-1-db-1#8', 'db', 'master')], 2],
+    ['where nothing tells the roles', [node('r-1-db-0#7'), node('r-1-db-1#8')], 2],
+    [
+      'without read replicas',
+      [node('r-1-db-0#7', 'db', 'master'), node('r-1-db-0-ro#8', 'db', 'readonly')],
+      1,
+    ],
+    [
+      'without the nodes that hold no data',
+      [node('r-1-db-0#7'), node('r-1-proxy-0#9', 'proxy'), node('c', 'cs')],
+      1,
+    ],
+    ['each once, on whatever host', [node('r-1-db-0#7'), node('r-1-db-0#8')], 1],
+    ['with a name only', [node('')], 0],
+  ])('are counted %s', (_what, nodes, shards) => {
+    expect(countDataNodes(nodes)).toBe(shards);
   });
 });
 

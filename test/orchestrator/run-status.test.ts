@@ -198,6 +198,20 @@ it('does not know a run of which there is nothing', async () => {
   await expect(look('yesterday')).rejects.toMatchObject({ code: 'CONFIG_INVALID' });
 });
 
+it('shows an instance whose backup was taken from others as one that waits for its upload', async () => {
+  const put = (name: string, value: object): void =>
+    void world.store.objects.set(FOLDER + name, Buffer.from(JSON.stringify(value)));
+  put('selection.json', {
+    selected: [{ instance: { region: 'cn-hangzhou', id: 'r-0' } }],
+    missing: [],
+    unmatched: [],
+  });
+  for (const name of ['begun', 'backup-intended-1']) put(`instances/cn-hangzhou/r-0/${name}.json`, {});
+  put('instances/cn-hangzhou/r-0/backup-answer-1.json', { kind: 'finished', backup: {} });
+
+  expect(stepsOf(await look())).toEqual(['queued']);
+});
+
 it('is not put off by what does not belong into the folder', async () => {
   world.source.durationMs = HOUR;
   const running = world.finish({});

@@ -2,6 +2,7 @@ import {
   DescribeInstanceAttributeRequest,
   DescribeInstancesRequest,
   DescribeInstancesRequestTag,
+  DescribeLogicInstanceTopologyRequest,
   DescribeRegionsRequest,
 } from '@alicloud/r-kvstore20150101';
 import type { InstanceSpec } from '../../../emulator/world.ts';
@@ -170,6 +171,30 @@ describe('DescribeInstanceAttribute', () => {
       code: 'InvalidInstanceId.NotFound',
       statusCode: 404,
     });
+  });
+});
+
+describe('DescribeLogicInstanceTopology', () => {
+  it('names the shards of a cluster, and nothing of their slots', async () => {
+    const { body } = await running.client.describeLogicInstanceTopology(
+      new DescribeLogicInstanceTopologyRequest({ instanceId: 'r-cluster' }),
+    );
+    expect(body?.redisShardList?.nodeInfo).toMatchObject(
+      [0, 1, 2].map((shard) => ({
+        nodeId: expect.stringMatching(new RegExp(`^r-cluster-db-${shard}#\\d+$`)) as string,
+        nodeType: 'db',
+        subInstanceType: 'master',
+      })),
+    );
+    expect(body?.redisProxyList?.nodeInfo).toHaveLength(1);
+  });
+
+  it('is not for standard instances', async () => {
+    await expect(
+      running.client.describeLogicInstanceTopology(
+        new DescribeLogicInstanceTopologyRequest({ instanceId: 'r-plain' }),
+      ),
+    ).rejects.toMatchObject({ code: 'IncorrectDBInstanceType', statusCode: 400 });
   });
 });
 
