@@ -128,6 +128,9 @@ const serverTargetSchema = z
   .refine(({ username, passwordFrom }) => username === undefined || passwordFrom !== undefined, {
     message: 'a username needs passwordFrom, the name of the environment variable with its password',
   })
+  .refine(({ cert, keyFrom }) => (cert === undefined) === (keyFrom === undefined), {
+    message: 'cert and keyFrom, the name of the environment variable with its key, need each other',
+  })
   .transform(({ redis, optional, ...server }) => ({
     region: [SELF_MANAGED],
     instances: [server.id],
@@ -354,9 +357,11 @@ export function readPlans(
     if (bucket === undefined) problems.push(`${at}.bucket: missing; set it there, or TAIRLIFT_BUCKET`);
     problems.push(...prefixProblems(`${at}.prefix`, prefix));
     for (const [index, { server }] of plan.targets.entries()) {
-      const variable = server?.passwordFrom;
-      if (variable !== undefined && (variables[variable] ?? '') === '')
-        problems.push(`plans.${name}.targets.${index}.passwordFrom: the variable ${variable} is not set`);
+      for (const key of ['passwordFrom', 'keyFrom'] as const) {
+        const variable = server?.[key];
+        if (variable !== undefined && (variables[variable] ?? '') === '')
+          problems.push(`plans.${name}.targets.${index}.${key}: the variable ${variable} is not set`);
+      }
     }
     plans.set(name, {
       ...plan,

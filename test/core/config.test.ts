@@ -271,6 +271,11 @@ plans:
       'certificates as PEM text',
     ],
     [
+      'a certificate without its key',
+      '{ redis: "rediss://host", id: a1, cert: "-----BEGIN CERTIFICATE-----" }',
+      'cert and keyFrom',
+    ],
+    [
       'the same id twice',
       '{ redis: "redis://host", id: a1 }\n      - { redis: "redis://other", id: a1 }',
       'two servers are called a1',

@@ -1,4 +1,7 @@
 /** Backups of real servers while they are written to: pulled, stored, loaded, and compared with what was written. */
+import { writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
 import { BackupError } from '../../functions/core/errors.ts';
 import { createLog } from '../../functions/core/log.ts';
 import type { Manifest } from '../../functions/core/repository/manifest.ts';
@@ -189,8 +192,7 @@ describe('a backup of live servers', () => {
 
   it('goes over TLS, and only to who shows the right certificate', async () => {
     const certificate = await createCertificate(servers.folder);
-    const { writeFile } = await import('node:fs/promises');
-    const keyFile = `${servers.folder}/key.pem`;
+    const keyFile = join(servers.folder, 'key.pem');
     await writeFile(keyFile, certificate.key);
     const live = await servers.start(
       '--tls-port',
@@ -216,6 +218,28 @@ describe('a backup of live servers', () => {
     });
     await expect(backUp(serverAt(live, { url: `redis://127.0.0.1:${port}` }))).rejects.toMatchObject({
       hint: expect.stringContaining('rediss://') as string,
+    });
+  });
+
+  it('shows a certificate to a server that asks for one', async () => {
+    const certificate = await createCertificate(servers.folder);
+    const keyFile = join(servers.folder, 'key.pem');
+    await writeFile(keyFile, certificate.key);
+    const live = await servers.start(
+      ...['--tls-cert-file', certificate.certFile, '--tls-key-file', keyFile],
+      ...['--tls-ca-cert-file', certificate.certFile],
+    );
+    const url = `rediss://127.0.0.1:${await freeTlsPort(live)}`;
+    const { cert } = certificate;
+    const keys = (name: string): string | undefined => (name === 'REDIS_KEY' ? certificate.key : undefined);
+    const asks = serverAt(live, { url, ca: cert, cert, keyFrom: 'REDIS_KEY' });
+    const source = createServerSource({ servers: [asks], secretOf: keys, policy: QUICK });
+
+    expect(await backUp(asks, { source })).toMatchObject({ level: 'parsed' });
+    await expect(backUp(serverAt(live, { url, ca: cert }))).rejects.toMatchObject({
+      code: 'SOURCE_UNAVAILABLE',
+      retryable: false,
+      hint: expect.stringContaining('`keyFrom`') as string,
     });
   });
 
@@ -448,7 +472,6 @@ describe('a backup of live servers', () => {
 
 /** The server is told its TLS port at run time, so that one that is free can be chosen. */
 async function freeTlsPort({ client }: Awaited<ReturnType<Servers['start']>>): Promise<number> {
-  const { createServer } = await import('node:net');
   for (;;) {
     const port = await new Promise<number>((resolve) => {
       const probe = createServer().listen(0, '127.0.0.1', () => {

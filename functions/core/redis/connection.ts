@@ -18,6 +18,9 @@ export interface ConnectionOptions {
   readonly isSecure: boolean;
   /** Certificates (PEM) to trust instead of the usual ones. */
   readonly ca?: string;
+  /** What we show to a server that asks who we are: certificate and private key (PEM). */
+  readonly cert?: string;
+  readonly key?: string;
   /**
    * The name that the operator gave. Nodes that were found by asking are often known by their IP address only, and show
    * a certificate for this name: it is accepted as well.
@@ -146,7 +149,8 @@ export async function openConnection(
   };
 }
 
-function openSocket({ host, port }: Address, { isSecure, ca, knownHost }: ConnectionOptions): Socket {
+function openSocket({ host, port }: Address, options: ConnectionOptions): Socket {
+  const { isSecure, ca, cert, key, knownHost } = options;
   if (!isSecure) return connectPlainly({ host, port, noDelay: true, keepAlive: true });
   const servername =
     isIP(host) === 0 ? host : knownHost !== undefined && isIP(knownHost) === 0 ? knownHost : '';
@@ -155,6 +159,8 @@ function openSocket({ host, port }: Address, { isSecure, ca, knownHost }: Connec
     port,
     ...(servername === '' ? {} : { servername }),
     ...(ca === undefined ? {} : { ca }),
+    ...(cert === undefined ? {} : { cert }),
+    ...(key === undefined ? {} : { key }),
     checkServerIdentity: (_servername, certificate) =>
       checkServerIdentity(host, certificate) === undefined || knownHost === undefined
         ? checkServerIdentity(host, certificate)
@@ -298,6 +304,8 @@ function encodeCommand(words: readonly string[]): string {
   return `*${words.length}\r\n${words.map((word) => `$${Buffer.byteLength(word)}\r\n${word}\r\n`).join('')}`;
 }
 
+const UNREACHED_HINT =
+  'is the server up, and can it be reached from where the functions run (VPC, security group, port)?';
 const CLOSED_HINT =
   'rediss:// where the server speaks plain Redis ends like this, redis:// where it speaks TLS, and proxies that know no replication';
 
@@ -320,7 +328,7 @@ function unavailable(name: string, reason: string): BackupError {
   return new BackupError('SOURCE_UNAVAILABLE', `talk to ${name}: ${reason}`, {
     retryable: true,
     details: { server: name },
-    hint: 'is the server up, and can it be reached from where the functions run (VPC, security group, port)?',
+    hint: UNREACHED_HINT,
   });
 }
 
@@ -338,16 +346,24 @@ function nonsense(name: string): BackupError {
 /** Those that a second attempt would meet again. */
 const CERTIFICATE_PROBLEM = /^(ERR_TLS_|ERR_SSL_|DEPTH_ZERO_|SELF_SIGNED|UNABLE_TO_|CERT_)/;
 
+/** The server asks for a certificate of ours (`tls-auth-clients`), or does not accept the one that it got. */
+const CERTIFICATE_WANTED =
+  /ALERT_(CERTIFICATE_REQUIRED|UNKNOWN_CA|BAD_CERTIFICATE|HANDSHAKE_FAILURE)|ALERT_CERTIFICATE/;
+
+function hintOf(code: string): string {
+  if (CERTIFICATE_WANTED.test(code))
+    return 'it wants to see a certificate that its own authority has signed: give one in `cert`, and the variable with its key in `keyFrom`';
+  if (CERTIFICATE_PROBLEM.test(code))
+    return 'give the certificate of its authority in `ca`, use the name that its certificate is for, or redis:// if it speaks no TLS';
+  return code === 'ECONNRESET' ? CLOSED_HINT : UNREACHED_HINT;
+}
+
 function broken(name: string, error: Error & { readonly code?: string }): BackupError {
   const isFinal = CERTIFICATE_PROBLEM.test(error.code ?? '');
   return new BackupError('SOURCE_UNAVAILABLE', `talk to ${name}`, {
     retryable: !isFinal,
     details: { server: name, ...(error.code === undefined ? {} : { reason: error.code }) },
-    hint: isFinal
-      ? 'give the certificate of its authority in `ca`, use the name that its certificate is for, or redis:// if it speaks no TLS'
-      : error.code === 'ECONNRESET'
-        ? CLOSED_HINT
-        : 'is the server up, and can it be reached from where the functions run (VPC, security group, port)?',
+    hint: hintOf(error.code ?? ''),
     cause: error,
   });
 }

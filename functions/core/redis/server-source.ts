@@ -78,7 +78,7 @@ export function createServerSource(options: ServerSourceOptions): Source {
   }
 
   function linkTo(server: RedisServer): ReplicationOptions {
-    const { username, passwordFrom, ca, psync } = server;
+    const { username, passwordFrom, ca, cert, keyFrom, psync } = server;
     const { hostname } = new URL(server.url);
     const { connectTimeoutMs, idleTimeoutMs } = options;
     return {
@@ -86,6 +86,8 @@ export function createServerSource(options: ServerSourceOptions): Source {
       knownHost: hostname.replace(/^\[|\]$/g, ''),
       psync,
       ...(ca === undefined ? {} : { ca }),
+      ...(cert === undefined ? {} : { cert }),
+      ...(keyFrom === undefined ? {} : { key: secretOf(server, keyFrom) }),
       ...(username === undefined ? {} : { username }),
       ...(passwordFrom === undefined ? {} : { password: secretOf(server, passwordFrom) }),
       ...(connectTimeoutMs === undefined ? {} : { connectTimeoutMs }),

@@ -39,6 +39,14 @@ export const serverId = z
 
 const variableName = z.string().regex(/^[A-Za-z_]\w{0,127}$/, 'the name of an environment variable');
 
+const certificates = z
+  .string()
+  .max(32 * 1024)
+  .refine(
+    (text) => text.includes('-----BEGIN CERTIFICATE-----'),
+    'certificates as PEM text, such as "${env:REDIS_CA}"',
+  );
+
 export const serverSchema = z.strictObject({
   id: serverId,
   url: serverUrl,
@@ -47,15 +55,12 @@ export const serverSchema = z.strictObject({
   /** `auto` asks the server. */
   cluster: z.union([z.literal('auto'), z.boolean()], { error: 'auto, true or false' }).default('auto'),
   preferReplica: z.boolean().default(true),
-  /** PEM. */
-  ca: z
-    .string()
-    .max(64 * 1024)
-    .refine(
-      (text) => text.includes('-----BEGIN CERTIFICATE-----'),
-      'certificates as PEM text, such as "${env:REDIS_CA}"',
-    )
-    .optional(),
+  /** Trusted instead of the usual ones. */
+  ca: certificates.optional(),
+  /** Shown to a server that asks for one. */
+  cert: certificates.optional(),
+  /** The environment variable with the private key of `cert`, PEM. */
+  keyFrom: variableName.optional(),
   /** The command's name on the server. */
   psync: z
     .string()
