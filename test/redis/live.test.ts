@@ -225,10 +225,9 @@ describe('a backup of live servers', () => {
     const certificate = await createCertificate(servers.folder);
     const keyFile = join(servers.folder, 'key.pem');
     await writeFile(keyFile, certificate.key);
-    const live = await servers.start(
-      ...['--tls-cert-file', certificate.certFile, '--tls-key-file', keyFile],
-      ...['--tls-ca-cert-file', certificate.certFile],
-    );
+    const { certFile } = certificate;
+    const files = ['--tls-cert-file', certFile, '--tls-key-file', keyFile, '--tls-ca-cert-file', certFile];
+    const live = await servers.start(...files);
     const url = `rediss://127.0.0.1:${await freeTlsPort(live)}`;
     const { cert } = certificate;
     const keys = (name: string): string | undefined => (name === 'REDIS_KEY' ? certificate.key : undefined);
