@@ -217,7 +217,11 @@ type Look = (name: string) => Promise<object | undefined>;
 
 async function readInstances(folder: Folder, round: number, look: Look): Promise<readonly InstanceStatus[]> {
   const places = new Map<string, Place>();
-  const recorded: SelectionRecord | undefined = await look(`${inRound(round, 'selection')}.json`);
+  const selection = inRound(round, 'selection');
+  const name = folder.has(`${selection}.json`)
+    ? `${selection}.json`
+    : newestOf(folder, new RegExp(`^${selection}-incomplete-`));
+  const recorded: SelectionRecord | undefined = name === undefined ? undefined : await look(name);
   for (const entry of asArray(recorded?.selected)) {
     const { region, id, noBackup } =
       (entry as { instance?: Partial<Place & { noBackup: string }> }).instance ?? {};
@@ -229,7 +233,7 @@ async function readInstances(folder: Folder, round: number, look: Look): Promise
         ...(noBackup === undefined ? {} : { noBackup }),
       });
   }
-  // A selection is recorded only when all of it could be listed; work goes on with the part that could.
+  // Work has begun on what an earlier invocation could list, whatever the newest selection says.
   for (const [key, atMs] of folder) {
     const [, region, id, name] = /^instances\/([^/]+)\/([^/]+)\/(.+)\.json$/.exec(key) ?? [];
     if (region === undefined || id === undefined || name === undefined) continue;

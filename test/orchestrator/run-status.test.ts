@@ -212,6 +212,18 @@ it('shows an instance whose backup was taken from others as one that waits for i
   expect(stepsOf(await look())).toEqual(['queued']);
 });
 
+it('shows also what waits while a part of the fleet cannot be listed', async () => {
+  const put = (name: string, value: object): void =>
+    void world.store.objects.set(FOLDER + name, Buffer.from(JSON.stringify(value)));
+  put('selection-incomplete-1.json', { selected: [{ instance: { region: 'cn-hangzhou', id: 'r-0' } }] });
+  put('instances/cn-beijing/r-9/begun.json', {});
+
+  expect((await look()).instances.map(({ instanceId, step }) => [instanceId, step])).toEqual([
+    ['r-9', 'waiting'],
+    ['r-0', 'waiting'],
+  ]);
+});
+
 it('is not put off by what does not belong into the folder', async () => {
   world.source.durationMs = HOUR;
   const running = world.finish({});
