@@ -4,8 +4,9 @@ import {
   obtainBackup,
   type ObtainedBackup,
   type ObtainOptions,
+  type Turn,
 } from '../../functions/core/source/obtain-backup.ts';
-import type { Instance } from '../../functions/core/source/source.ts';
+import type { Instance, Source } from '../../functions/core/source/source.ts';
 import { createMemoryRecords, type MemoryRecords } from '../doubles/memory-records.ts';
 import { createMemorySource, type MemorySource } from '../doubles/memory-source.ts';
 import { createVirtualClock, type VirtualClock } from '../doubles/virtual-clock.ts';
@@ -635,6 +636,79 @@ describe('several who want the same backup', () => {
 
     await expect(obtain('r-one', { timeoutMs: HOUR })).rejects.toMatchObject({ code: 'BACKUP_TIMEOUT' });
     expect(elapsed()).toBe(HOUR);
+  });
+});
+
+describe('a backup that is pulled', () => {
+  /** Nothing is ever started at such a source, listed or adopted; each request for a backup gives another id. */
+  const pulling = (change: Partial<Source> = {}): Source => {
+    let ids = 0;
+    return {
+      ...source,
+      startBackup: async () => ({ kind: 'pulled', id: `orders-${++ids}` }),
+      listBackups: async () => Promise.reject(new Error('there is nothing to list')),
+      pull: async () => Promise.reject(new Error('not here')),
+      ...change,
+    };
+  };
+  const obtainFrom = async (from: Source, turn?: Turn): Promise<ObtainedBackup> => {
+    const instance = await source.getInstance('cn-hangzhou', 'r-cluster', signal);
+    return obtainBackup(
+      instance as Instance, // put there above
+      { adoptWithinMs: HOUR, timeoutMs: 6 * HOUR },
+      { source: from, records, clock, log: silentLog, ...(turn === undefined ? {} : { turn }) },
+      signal,
+    );
+  };
+
+  it('is nothing but an id at first, the same for all who ask, whenever they do', async () => {
+    const from = pulling();
+
+    const [first, second] = await Promise.all([obtainFrom(from), obtainFrom(from)]);
+    clock.skip(HOUR);
+    const later = await obtainFrom(from);
+
+    expect(first).toEqual({
+      ids: [expect.stringMatching(/^orders-[12]$/)],
+      jobIds: [],
+      mode: 'manual',
+      startedAt: '2026-11-20T18:00:00Z',
+      endedAt: '2026-11-20T18:00:00Z',
+      adopted: false,
+      shards: 3,
+    });
+    expect([second, later]).toEqual([first, first]);
+  });
+
+  it('waits for its turn, and until the instance is at rest', async () => {
+    const said: string[] = [];
+    source.put({ id: 'r-cluster', architecture: 'cluster', shards: 3, status: 'Changing' });
+    const turn: Turn = {
+      mayWait: true,
+      open: async () => undefined,
+      come: async () => {
+        said.push('come');
+        return 'at once';
+      },
+      confirm: async () => void said.push('confirm'),
+    };
+    const from = pulling({
+      getInstance: async (...asked) => {
+        if (clock.now() > startedAt) source.put({ id: 'r-cluster', architecture: 'cluster', shards: 2 });
+        return source.getInstance(...asked);
+      },
+    });
+
+    const { shards } = await obtainFrom(from, turn);
+
+    expect(shards).toBe(2);
+    expect(said).toEqual(['come', 'confirm']);
+  });
+
+  it('is not begun when the source says anything else', async () => {
+    const from = pulling({ startBackup: async () => ({ kind: 'already-running' }) });
+
+    await expect(obtainFrom(from)).rejects.toMatchObject({ code: 'INTERNAL' });
   });
 });
 
