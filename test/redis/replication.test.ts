@@ -355,6 +355,19 @@ describe('a server that refuses', () => {
     },
   );
 
+  it('is not even asked with a key that is none', async () => {
+    await start(() => '+OK\r\n');
+
+    const error = await refused({ isSecure: true, cert: 'no certificate', key: 'hush-hush' });
+
+    expect(error).toMatchObject({
+      code: 'CONFIG_INVALID',
+      hint: expect.stringContaining('keyFrom') as string,
+    });
+    expect(describeError(error)).not.toContain('hush-hush');
+    expect(peer?.commands).toEqual([]);
+  });
+
   it('because it is not there is tried again', async () => {
     await start(() => undefined);
     await peer?.close();

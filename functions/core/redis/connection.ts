@@ -79,7 +79,7 @@ export function nameOf({ host, port }: Address, isSecure: boolean): string {
 
 /**
  * @param signal ends the connection at any time
- * @throws BackupError SOURCE_UNAVAILABLE, or the signal's reason
+ * @throws BackupError SOURCE_UNAVAILABLE, CONFIG_INVALID, or the signal's reason
  */
 export async function openConnection(
   address: Address,
@@ -89,7 +89,7 @@ export async function openConnection(
   throwIfStopped(signal);
   const name = nameOf(address, options.isSecure);
   const { connectTimeoutMs = CONNECT_TIMEOUT_MS, idleTimeoutMs = IDLE_TIMEOUT_MS } = options;
-  const socket = openSocket(address, options);
+  const socket = openSocketOrSayWhy(name, address, options);
   const inbox = createInbox(name, socket, idleTimeoutMs);
   const stop = (): void => inbox.fail(stopReason(signal));
   signal.addEventListener('abort', stop, { once: true });
@@ -149,6 +149,19 @@ export async function openConnection(
   };
 }
 
+/** Certificates and keys that cannot be read are refused before anything is sent. */
+function openSocketOrSayWhy(name: string, address: Address, options: ConnectionOptions): Socket {
+  try {
+    return openSocket(address, options);
+  } catch (cause) {
+    throw new BackupError('CONFIG_INVALID', `connect to ${name}: its certificates or key cannot be used`, {
+      details: { server: name },
+      hint: 'check `ca`, `cert` and the variable that `keyFrom` names: each is PEM text',
+      cause,
+    });
+  }
+}
+
 function openSocket({ host, port }: Address, options: ConnectionOptions): Socket {
   const { isSecure, ca, cert, key, knownHost } = options;
   if (!isSecure) return connectPlainly({ host, port, noDelay: true, keepAlive: true });
@@ -161,10 +174,12 @@ function openSocket({ host, port }: Address, options: ConnectionOptions): Socket
     ...(ca === undefined ? {} : { ca }),
     ...(cert === undefined ? {} : { cert }),
     ...(key === undefined ? {} : { key }),
-    checkServerIdentity: (_servername, certificate) =>
-      checkServerIdentity(host, certificate) === undefined || knownHost === undefined
-        ? checkServerIdentity(host, certificate)
-        : checkServerIdentity(knownHost, certificate),
+    checkServerIdentity: (_servername, certificate) => {
+      const problem = checkServerIdentity(host, certificate);
+      return problem === undefined || knownHost === undefined
+        ? problem
+        : checkServerIdentity(knownHost, certificate);
+    },
   });
   return socket.setNoDelay(true).setKeepAlive(true);
 }
