@@ -158,6 +158,7 @@ function plansText(): string {
 
 /** As docs/permissions.md lists it, with the reason for each. */
 const ORCHESTRATOR_MAY = [
+  'kvstore:DescribeRegions',
   'kvstore:DescribeInstances',
   'kvstore:DescribeInstanceAttribute',
   'kvstore:DescribeLogicInstanceTopology',

@@ -43,8 +43,8 @@ export function renderPage(results: readonly CaseResult[]): string {
   return `# The fault matrix
 
 Made by \`npm run faults\`, which runs every fault below with several seeds through the built functions, in the
-[emulated cloud](emulator.md), and writes this page; \`npm test\` runs each with one seed. The seed decides where a fault
-strikes, how often and in which form: \`npm run faults -- --only '<name>' --seed 7\` brings one back. The list of faults is
+[emulated cloud](emulator.md), and writes this page; \`npm test\` runs every third with another seed. The seed decides where
+a fault strikes, how often and in which form: \`npm run faults -- --only '<name>' --seed 7\` brings one back. The list of faults is
 in [\`test/faults/legs/\`](../test/faults/legs), the judge in [\`judge.ts\`](../test/faults/judge.ts).
 
 Every case is judged from the bucket's bytes. *Survived* is a manifest whose files are the source's, byte for byte, with

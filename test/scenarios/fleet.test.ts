@@ -1,7 +1,7 @@
 /** The short form of `npm run fleet`: as many instances as the time of the tests allows. */
 import { runFleet, type FleetReport } from '../fleet/run-fleet.ts';
 
-const INSTANCES = 120;
+const INSTANCES = 60;
 
 describe('a fleet in two accounts and three regions, clusters among it, throttled, its orchestrator killed three times', () => {
   let report: FleetReport;
