@@ -191,6 +191,9 @@ function begin(
 
 /** To write down what an observer knows takes time and memory: so many times as much has to be observed first. */
 const OBSERVED_PER_STATE_BYTE = 256;
+/** Large ones are left to the garbage collector, which knows little of their size: one of them every few seconds. */
+const LARGE_STATE_BYTES = 64 * 1024;
+const LARGE_STATE_EVERY_MS = 5_000;
 
 interface Points {
   /** The observer has seen another part to its end. */
@@ -209,10 +212,13 @@ function pointsOf(observer: Observer, from: ObserverCheckpoint | undefined): Poi
   let coming: ObserverCheckpoint | undefined;
   let sinceBytes = 0;
   let stateBytes = 0;
+  let takenAtMs = 0;
   return {
     passed: (partBytes) => {
       sinceBytes += partBytes;
       if (coming !== undefined || sinceBytes < stateBytes * OBSERVED_PER_STATE_BYTE) return;
+      if (stateBytes > LARGE_STATE_BYTES && performance.now() < takenAtMs + LARGE_STATE_EVERY_MS) return;
+      takenAtMs = performance.now();
       coming = observer.checkpoint();
       stateBytes = coming?.state.length ?? 0;
       sinceBytes = 0;
