@@ -179,6 +179,7 @@ const UPLOADER_MAY = [
   'oss:PutObject',
   'oss:AbortMultipartUpload',
   'oss:ListMultipartUploads',
+  'oss:ListParts',
 ];
 
 /** Each function with what it needs and no more. */

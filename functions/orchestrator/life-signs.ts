@@ -9,7 +9,6 @@ import { BackupError } from '../core/errors.ts';
 import type { Log } from '../core/log.ts';
 import { runFolder } from '../core/repository/keys.ts';
 import type { ObjectStore } from '../core/repository/object-store.ts';
-import { throwIfStopped } from '../core/transfer/retry.ts';
 
 export const SIGN_EVERY_MS = 5 * 60_000;
 
@@ -28,7 +27,7 @@ export interface LifeSigns {
   say(doing: string): void;
   /** Leaves one now. Returns the bucket's time of it, in milliseconds since 1970. */
   leave(signal: AbortSignal): Promise<number>;
-  /** Leaves one at once and then again and again. Never rejects: what cannot be written is logged. Ends with the signal. */
+  /** Leaves one at once and then again and again. What cannot be written is logged. Resolves with the signal. */
   keepLeaving(signal: AbortSignal): Promise<void>;
 }
 
@@ -61,14 +60,13 @@ export function createLifeSigns(
       } catch (error) {
         if (!signal.aborted) log.warn('a sign of life could not be written', { runId, error });
       }
-      await clock.sleep(SIGN_EVERY_MS, signal).catch(() => throwUnless(signal));
+      try {
+        await clock.sleep(SIGN_EVERY_MS, signal);
+      } catch (error) {
+        if (!signal.aborted) throw error;
+      }
     }
   }
 
   return { say: (text) => void (doing = text), leave, keepLeaving };
-}
-
-/** A sleep ends early only because it was told to. */
-function throwUnless(signal: AbortSignal): void {
-  if (!signal.aborted) throwIfStopped(signal);
 }

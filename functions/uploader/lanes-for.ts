@@ -1,7 +1,6 @@
 /** How much of a function's memory is used for parts. */
 import { BackupError } from '../core/errors.ts';
 import { FREE_BYTES_MAX } from '../core/wasm/loops.ts';
-import type { Workspace } from '../core/wasm/workspace.ts';
 
 const USUAL_LANES = 8;
 const MAX_LANES = 16;
@@ -52,10 +51,4 @@ export function lanesFor(
   const lanes = Math.min(MAX_LANES, Math.max(1, Math.floor((spareMb * SLOT_SHARE) / partMb)));
   const most = Math.floor((spareMb * ALL_SLOTS_SHARE) / partMb);
   return within(lanes, Math.max(lanes, Math.min(withSpare(lanes), most)));
-}
-
-export function slotOf({ slots }: Workspace, number: number): Buffer {
-  const slot = slots[number];
-  if (slot === undefined) throw new BackupError('INTERNAL', `take slot ${number} of ${slots.length}`);
-  return slot;
 }

@@ -13,17 +13,15 @@ import { fileKey, manifestKey, stepKey, type BackupPlace } from '../core/reposit
 import type { ManifestFile } from '../core/repository/manifest.ts';
 import { SlotSet, parseSlots } from '../core/rdb/slots.ts';
 import type { Pull, PulledStream, PullShard, Source } from '../core/source/source.ts';
-import { UNLIMITED, limitBandwidth, type Bandwidth } from '../core/transfer/bandwidth.ts';
-import { governLanes } from '../core/transfer/governor.ts';
+import { limitBandwidth, type Bandwidth } from '../core/transfer/bandwidth.ts';
 import { partSizeFor } from '../core/transfer/part-plan.ts';
 import { PATIENT, createPatience, retry, type RetryPolicy } from '../core/transfer/retry.ts';
-import { createSlotPool, type SlotPool } from '../core/transfer/slot-pool.ts';
+import type { SlotPool } from '../core/transfer/slot-pool.ts';
 import { transferStream } from '../core/transfer/transfer-stream.ts';
 import { UPLOAD_GONE } from '../core/transfer/upload-target.ts';
 import type { UploadRequest } from '../core/upload-request.ts';
 import type { Workspace } from '../core/wasm/workspace.ts';
-import { lanesFor, slotOf } from './lanes-for.ts';
-import { leaseWorkspace } from './lease-workspace.ts';
+import { leaseRoom } from './lease-room.ts';
 import { observeBy, scanRdb, toManifestFile, type Observing } from './observe-rdb.ts';
 import type { ResumePoints, StoredFile } from './resume-points.ts';
 import type { UploadParts } from './upload-backup.ts';
@@ -55,11 +53,8 @@ export async function pullFiles(
   const pull = await retry(async () => open({ ...instance, status: '', tags: {} }, signal), policy, signal);
   requireShards(request, pull);
   const largest = partSizeFor(Math.max(1, ...pull.shards.map(({ expectedBytes }) => expectedBytes)));
-  const { lanes, slots } = lanesFor(largest, parts.memoryMb);
-  const lease = leaseWorkspace(slots, largest);
-  const { workspace } = lease;
-  const pool = createSlotPool(slots, largest, lanes, (slot) => slotOf(workspace, slot));
-  const governor = governLanes(pool);
+  const room = leaseRoom(largest, parts.memoryMb);
+  const { workspace, pool, passed } = room;
   const means: Means = {
     request,
     place,
@@ -67,11 +62,10 @@ export async function pullFiles(
     points,
     workspace,
     pool,
-    bandwidth:
-      request.bytesPerSecond === undefined ? UNLIMITED : limitBandwidth(request.bytesPerSecond, signal),
+    bandwidth: limitBandwidth(request.bytesPerSecond, signal),
     superseded: new Set(),
     tally: { pulls: 0, stored: 0 },
-    passed: (bytes) => governor.passed(bytes),
+    passed,
   };
   parts.onOpened?.(
     pull.shards.map((shard) => ({ file: titleOf(request, shard), bytes: shard.expectedBytes })),
@@ -93,7 +87,7 @@ export async function pullFiles(
       superseded: means.superseded,
     };
   } finally {
-    lease.end();
+    room.end();
   }
 }
 

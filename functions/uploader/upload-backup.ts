@@ -22,14 +22,13 @@ import {
 } from '../core/repository/manifest.ts';
 import type { ObjectStore } from '../core/repository/object-store.ts';
 import type { Source, SourceFile } from '../core/source/source.ts';
-import { limitBandwidth, UNLIMITED, type Bandwidth } from '../core/transfer/bandwidth.ts';
+import { limitBandwidth, type Bandwidth } from '../core/transfer/bandwidth.ts';
 import type { ByteSource } from '../core/transfer/byte-source.ts';
-import { governLanes } from '../core/transfer/governor.ts';
 import type { HttpClient } from '../core/transfer/http.ts';
 import { openHttpSource } from '../core/transfer/http-source.ts';
 import { partSizeFor } from '../core/transfer/part-plan.ts';
 import { PATIENT, type RetryPolicy } from '../core/transfer/retry.ts';
-import { createSlotPool, type SlotPool } from '../core/transfer/slot-pool.ts';
+import type { SlotPool } from '../core/transfer/slot-pool.ts';
 import { sweep } from '../core/transfer/store-object.ts';
 import {
   transferFile,
@@ -41,8 +40,7 @@ import type { UploadRequest } from '../core/upload-request.ts';
 import { TOOL } from '../core/version.ts';
 import type { Workspace } from '../core/wasm/workspace.ts';
 import { openBackup, type BackupListing } from './backup-listing.ts';
-import { lanesFor, slotOf } from './lanes-for.ts';
-import { leaseWorkspace } from './lease-workspace.ts';
+import { leaseRoom } from './lease-room.ts';
 import { observeBy, scanRdb, toManifestFile, type Observing } from './observe-rdb.ts';
 import { pullFiles } from './pull-files.ts';
 import { createResumePoints, type ResumePoints } from './resume-points.ts';
@@ -223,19 +221,15 @@ async function storeFiles(
   const bytesOf = (one: Opened): number => ('stored' in one ? one.stored.bytes : one.source.bytes);
   parts.onOpened?.(opened.map((one) => ({ file: one.file.name, bytes: bytesOf(one) })));
   const largest = Math.max(...opened.map((one) => partSizeFor(bytesOf(one))));
-  const { lanes, slots } = lanesFor(largest, parts.memoryMb);
-  const lease = leaseWorkspace(slots, largest);
-  const { workspace } = lease;
-  const pool = createSlotPool(slots, largest, lanes, (slot) => slotOf(workspace, slot));
-  const governor = governLanes(pool);
+  const room = leaseRoom(largest, parts.memoryMb);
+  const { workspace, pool, passed } = room;
   const means: Means = {
     pool,
-    bandwidth:
-      request.bytesPerSecond === undefined ? UNLIMITED : limitBandwidth(request.bytesPerSecond, running),
+    bandwidth: limitBandwidth(request.bytesPerSecond, running),
     points,
     isOneOfMany,
     workspace,
-    passed: (bytes) => governor.passed(bytes),
+    passed,
   };
   parts.log.info('the backup is opened', {
     files: opened.length,
@@ -268,7 +262,7 @@ async function storeFiles(
     );
     return [...large, ...small].sort((a, b) => a.shard - b.shard);
   } finally {
-    lease.end();
+    room.end();
   }
 }
 

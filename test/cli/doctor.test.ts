@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { startRedis } from '../../emulator/redis/redis-process.ts';
 import { startEmulator, type Emulator } from '../../emulator/start-emulator.ts';
 import { runCli } from './run-cli.ts';
+import { functionRole } from '../doubles/function-role.ts';
 
 const REGION = 'cn-hangzhou';
 const THEIRS = '2222222222222222';
@@ -58,12 +59,7 @@ describe('doctor', () => {
           codeFolder: ECHO,
           memoryMb: 512,
           timeoutSeconds: 600,
-          role: world.identity.addRole({
-            accountId: world.accountId,
-            name: 'uploader',
-            trusts: ['fc.aliyuncs.com'],
-            allow: [],
-          }).arn,
+          role: functionRole(world, 'uploader', []),
         },
       ],
     });

@@ -14,6 +14,7 @@ import type { ObjectStore } from '../../functions/core/repository/object-store.t
 import type { UploadTarget } from '../../functions/core/transfer/upload-target.ts';
 import { openWire, type Wire } from '../doubles/wire.ts';
 import type { Kit } from './kit.ts';
+import { functionRole } from '../doubles/function-role.ts';
 
 export const REGION = 'cn-hangzhou';
 export const BUCKET = 'my-backups';
@@ -90,12 +91,7 @@ export async function openSite({ functions }: Kit, setting: Setting = {}): Promi
   });
 
   function specsOf(world: World): readonly FunctionSpec[] {
-    const { arn: role } = world.identity.addRole({
-      accountId: world.accountId,
-      name: 'function',
-      trusts: ['fc.aliyuncs.com'],
-      allow: ['*'],
-    });
+    const role = functionRole(world, 'function');
     const uploader: FunctionSpec = {
       name: UPLOADER,
       region: REGION,

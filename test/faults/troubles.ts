@@ -1,6 +1,16 @@
 /** What can happen to one exchange on the wire. */
 import { setTimeout as sleepFor } from 'node:timers/promises';
 import { answerWith, encodeAnswer, encodeHead, type Trouble, type WireAnswer } from '../doubles/wire.ts';
+import type { Random } from './random.ts';
+
+/** What can happen to any call. */
+export interface Mishap {
+  /** As in "the completion …". */
+  readonly name: string;
+  readonly trouble: (random: Random) => Trouble;
+  /** A call in the middle of retries meets it so often at most. */
+  readonly mostTimes: number;
+}
 
 /** Nothing is done, the connection breaks. */
 export const reset: Trouble = async (exchange) => exchange.reset();

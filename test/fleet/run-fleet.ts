@@ -16,6 +16,7 @@ import { parseManifest } from '../../functions/core/repository/manifest.ts';
 import type { Summary } from '../../functions/orchestrator/summary.ts';
 import { rootFolder } from '../faults/kit.ts';
 import { writeShardFiles } from '../doubles/shard-file.ts';
+import { functionRole } from '../doubles/function-role.ts';
 
 export interface FleetOptions {
   readonly instances: number;
@@ -128,12 +129,7 @@ function plansText(roleArn: string, concurrency: number): string {
 
 function functionsOf(world: World, plans: string, sinceMs: number): readonly FunctionSpec[] {
   const dist = join(rootFolder(), 'dist');
-  const { arn: role } = world.identity.addRole({
-    accountId: world.accountId,
-    name: 'function',
-    trusts: ['fc.aliyuncs.com'],
-    allow: ['*'],
-  });
+  const role = functionRole(world, 'function');
   const environment = {
     TAIRLIFT_ENDPOINT_TAIR: world.endpoints.tair,
     TAIRLIFT_ENDPOINT_OSS: world.endpoints.oss,

@@ -16,6 +16,7 @@ import { orchestrate } from '../../functions/orchestrator/orchestrate.ts';
 import type { Continued, Summary } from '../../functions/orchestrator/summary.ts';
 import { writeRdbFile, type RdbFile } from '../bench/rdb-file.ts';
 import { checksumOf } from '../doubles/memory-store.ts';
+import { functionRole } from '../doubles/function-role.ts';
 
 const REGION = 'cn-hangzhou';
 const BUCKET = 'my-backups';
@@ -53,12 +54,7 @@ async function start(file: RdbFile, timeoutSeconds: number, memoryMb = 256): Pro
         memoryMb,
         timeoutSeconds,
         maxAsyncRetryAttempts: 0,
-        role: world.identity.addRole({
-          accountId: world.accountId,
-          name: 'uploader',
-          trusts: ['fc.aliyuncs.com'],
-          allow: ['*'],
-        }).arn,
+        role: functionRole(world, 'uploader'),
         environment: {
           TAIRLIFT_ENDPOINT_TAIR: world.endpoints.tair,
           TAIRLIFT_ENDPOINT_OSS: world.endpoints.oss,

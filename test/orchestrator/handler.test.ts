@@ -12,6 +12,7 @@ import type { FunctionClient } from '../../functions/core/invoker.ts';
 import type { ObjectStore } from '../../functions/core/repository/object-store.ts';
 import { writeShardFiles } from '../doubles/shard-file.ts';
 import type { Summary } from '../../functions/orchestrator/summary.ts';
+import { functionRole } from '../doubles/function-role.ts';
 
 const REGION = 'cn-hangzhou';
 const BUCKET = 'my-backups';
@@ -221,8 +222,7 @@ describe('the orchestrator as a function', () => {
 });
 
 function functionsOf(world: World, plansPath: string): readonly FunctionSpec[] {
-  const roleOf = (name: string, allow: readonly string[]): string =>
-    world.identity.addRole({ accountId: world.accountId, name, trusts: ['fc.aliyuncs.com'], allow }).arn;
+  const roleOf = (name: string, allow: readonly string[]): string => functionRole(world, name, allow);
   const environment = {
     TAIRLIFT_ENDPOINT_TAIR: world.endpoints.tair,
     TAIRLIFT_ENDPOINT_OSS: world.endpoints.oss,

@@ -10,6 +10,7 @@ import { silentLog } from '../../functions/core/log.ts';
 import type { ObjectStore } from '../../functions/core/repository/object-store.ts';
 import { orchestrate } from '../../functions/orchestrator/orchestrate.ts';
 import type { Continued, Summary } from '../../functions/orchestrator/summary.ts';
+import { functionRole } from '../doubles/function-role.ts';
 
 const REGION = 'cn-hangzhou';
 const BUCKET = 'my-backups';
@@ -71,12 +72,7 @@ async function start(service: { readonly service?: string }): Promise<Emulator> 
         memoryMb: 512,
         timeoutSeconds: 300,
         maxAsyncRetryAttempts: 0,
-        role: world.identity.addRole({
-          accountId: world.accountId,
-          name: 'uploader',
-          trusts: ['fc.aliyuncs.com'],
-          allow: ['*'],
-        }).arn,
+        role: functionRole(world, 'uploader'),
         environment: {
           TAIRLIFT_ENDPOINT_TAIR: world.endpoints.tair,
           TAIRLIFT_ENDPOINT_OSS: world.endpoints.oss,

@@ -8,6 +8,7 @@ import { composeFunctions } from '../../functions/core/compose.ts';
 import { readEnvironment } from '../../functions/core/config.ts';
 import type { Summary } from '../../functions/orchestrator/summary.ts';
 import { SMALL } from '../scenarios/files.ts';
+import { functionRole } from '../doubles/function-role.ts';
 
 const REGION = 'cn-hangzhou';
 const BUCKET = 'my-backups';
@@ -33,12 +34,7 @@ beforeEach(async () => {
         memoryMb: 512,
         timeoutSeconds: 24 * 3600,
         maxAsyncRetryAttempts: 0,
-        role: world.identity.addRole({
-          accountId: world.accountId,
-          name,
-          trusts: ['fc.aliyuncs.com'],
-          allow: ['*'],
-        }).arn,
+        role: functionRole(world, name),
         environment: {
           TAIRLIFT_ENDPOINT_TAIR: world.endpoints.tair,
           TAIRLIFT_ENDPOINT_OSS: world.endpoints.oss,

@@ -13,6 +13,7 @@ import type { Summary } from '../../functions/orchestrator/summary.ts';
 import { runCli } from '../cli/run-cli.ts';
 import { deploySourceRole } from '../infra/source-account.ts';
 import { SMALL } from './files.ts';
+import { functionRole } from '../doubles/function-role.ts';
 
 const THEIRS = '2222222222222222';
 const EXTERNAL_ID = 'team-a';
@@ -247,12 +248,7 @@ function functionsOf(world: World, plansPath: string): readonly FunctionSpec[] {
   const roleOf = (name: string): string => {
     const section = PERMISSIONS.split('## ').find((part) => part.toLowerCase().startsWith(name)) ?? '';
     const allow = [...section.matchAll(/^\| `([a-z]+:[A-Za-z]+)`/gm)].map(([, action = '']) => action);
-    return world.identity.addRole({
-      accountId: world.accountId,
-      name,
-      trusts: ['fc.aliyuncs.com'],
-      allow: [...allow, 'sts:AssumeRole'],
-    }).arn;
+    return functionRole(world, name, [...allow, 'sts:AssumeRole']);
   };
   const common = {
     region: FUNCTIONS_REGION,

@@ -13,6 +13,7 @@ import { readEnvironment } from '../../functions/core/config.ts';
 import { parseManifest, type Manifest } from '../../functions/core/repository/manifest.ts';
 import type { Summary } from '../../functions/orchestrator/summary.ts';
 import { writeShardFiles } from '../doubles/shard-file.ts';
+import { functionRole } from '../doubles/function-role.ts';
 
 const REGION = 'cn-hangzhou';
 const BUCKET = 'my-backups';
@@ -232,12 +233,7 @@ describe('a run over every architecture', () => {
 });
 
 function functionsOf(world: World, plansPath: string): Parameters<Emulator['fc']['deploy']>[0] {
-  const role = world.identity.addRole({
-    accountId: world.accountId,
-    name: 'functions',
-    trusts: ['fc.aliyuncs.com'],
-    allow: ['kvstore:*', 'oss:*', 'fc:*'],
-  }).arn;
+  const role = functionRole(world, 'functions', ['kvstore:*', 'oss:*', 'fc:*']);
   const common = {
     region: REGION,
     memoryMb: 512,

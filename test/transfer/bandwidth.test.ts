@@ -48,5 +48,6 @@ describe('a limit of bandwidth', () => {
 
   it('is no limit when there is none', () => {
     expect(UNLIMITED.spend(1e12)).toBeUndefined();
+    expect(limitBandwidth(undefined, signal)).toBe(UNLIMITED);
   });
 });

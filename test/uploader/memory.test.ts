@@ -19,6 +19,7 @@ import type { UploadRequest } from '../../functions/core/upload-request.ts';
 import { syntheticRdb, writeRdbFile } from '../bench/rdb-file.ts';
 import { MARK, RESYNC, startRedisPeer } from '../doubles/redis-peer.ts';
 import { MANIFEST, STEPS, requestOf } from './upload-request.ts';
+import { functionRole } from '../doubles/function-role.ts';
 
 const REGION = 'cn-hangzhou';
 const MEMORY_MB = 256;
@@ -63,12 +64,7 @@ describe('the uploader in a function of 256 MB', () => {
           memoryMb: MEMORY_MB,
           timeoutSeconds,
           maxAsyncRetryAttempts: 0,
-          role: world.identity.addRole({
-            accountId: world.accountId,
-            name: 'uploader',
-            trusts: ['fc.aliyuncs.com'],
-            allow,
-          }).arn,
+          role: functionRole(world, 'uploader', allow),
           environment: {
             TAIRLIFT_ENDPOINT_TAIR: world.endpoints.tair,
             TAIRLIFT_ENDPOINT_OSS: world.endpoints.oss,

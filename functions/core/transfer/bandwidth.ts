@@ -15,14 +15,15 @@ const BURST_MS = 250;
 const SHORTEST_WAIT_MS = 5;
 
 /**
- * @param bytesPerSecond above 0
+ * @param bytesPerSecond above 0; as much as there is if undefined
  * @param signal ends all waiting
  */
 export function limitBandwidth(
-  bytesPerSecond: number,
+  bytesPerSecond: number | undefined,
   signal: AbortSignal,
   clock: Pick<RetryClock, 'now'> = systemClock,
 ): Bandwidth {
+  if (bytesPerSecond === undefined) return UNLIMITED;
   /** When everything spent so far is paid for, at that rate. */
   let paidAtMs = clock.now();
   return {

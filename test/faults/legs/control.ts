@@ -1,9 +1,8 @@
 /** The calls of OSS that carry no file: each of them, with each of the things that can happen to a call. */
-import { answerWith, type Trouble, type WireRequest } from '../../doubles/wire.ts';
+import { answerWith, type WireRequest } from '../../doubles/wire.ts';
 import type { Fault } from '../fault.ts';
-import type { Random } from '../random.ts';
 import { MANIFEST, RDB, isOss } from '../requests.ts';
-import { loseAnswer, page, refuse, reply, reset, silence, withholdAnswer } from '../troubles.ts';
+import { loseAnswer, page, refuse, reply, reset, silence, withholdAnswer, type Mishap } from '../troubles.ts';
 
 const ALWAYS = Infinity;
 
@@ -34,13 +33,6 @@ const CALLS: readonly Call[] = [
   },
   { name: 'the writing of the manifest', of: 'small', on: isOss('put', MANIFEST), denied: DENIED },
 ];
-
-interface Mishap {
-  /** As in "the completion …". */
-  readonly name: string;
-  readonly trouble: (random: Random) => Trouble;
-  readonly mostTimes: number;
-}
 
 const MISHAPS: readonly Mishap[] = [
   { name: 'is reset', trouble: () => reset, mostTimes: 3 },

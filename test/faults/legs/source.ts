@@ -5,7 +5,17 @@ import type { Fault } from '../fault.ts';
 import type { Place } from '../place.ts';
 import type { Random } from '../random.ts';
 import { isCall, isReading } from '../requests.ts';
-import { answerRaw, loseAnswer, page, refuse, reply, reset, silence, withholdAnswer } from '../troubles.ts';
+import {
+  answerRaw,
+  loseAnswer,
+  page,
+  refuse,
+  reply,
+  reset,
+  silence,
+  withholdAnswer,
+  type Mishap,
+} from '../troubles.ts';
 
 const ALWAYS = Infinity;
 const JSON_TYPE = { 'content-type': 'application/json' };
@@ -28,12 +38,6 @@ const nonsense = (random: Random): Trouble =>
 
 async function run(place: Place): ReturnType<Place['invokeOrchestrator']> {
   return place.invokeOrchestrator();
-}
-
-interface Mishap {
-  readonly name: string;
-  readonly trouble: (random: Random) => Trouble;
-  readonly mostTimes: number;
 }
 
 const MISHAPS: readonly Mishap[] = [
