@@ -76,6 +76,7 @@ export function composeCloud(
       const source = createTairSource({
         credentials: credentialsOf(account, credentials, endpoints.sts),
         endpoint: endpoints.tair,
+        internalIn: environment.downloads === 'internal' ? platform.region : undefined,
       });
       accounts.set(id, source);
       return source;

@@ -259,6 +259,8 @@ export interface Environment {
   /** Name of the uploader function; `service/function` for one of the older generation. */
   readonly uploader?: string;
   readonly destination: Partial<Destination>;
+  /** Backups of instances in the function's own region are downloaded from their internal addresses. */
+  readonly downloads: 'public' | 'internal';
   /** `node` transfers over `node:http` instead of plain sockets. */
   readonly http: 'lean' | 'node';
   /** Where `plans.yaml` is; beside the function's `index.js` if not given. */
@@ -292,10 +294,14 @@ export function readEnvironment(variables: Variables): Environment {
   problems.push(...prefixProblems('TAIRLIFT_PREFIX', prefix ?? ''));
   const http = variables['TAIRLIFT_HTTP'] || 'lean';
   if (http !== 'lean' && http !== 'node') problems.push(`TAIRLIFT_HTTP: lean or node, not "${http}"`);
+  const downloads = variables['TAIRLIFT_DOWNLOADS'] || 'public';
+  if (downloads !== 'public' && downloads !== 'internal')
+    problems.push(`TAIRLIFT_DOWNLOADS: public or internal, not "${downloads}"`);
   if (problems.length > 0) throw invalid('read the environment', problems);
   return {
     endpoints,
     http: http === 'node' ? 'node' : 'lean',
+    downloads: downloads === 'internal' ? 'internal' : 'public',
     destination: defined({
       region: ossRegion || undefined,
       bucket: variables['TAIRLIFT_BUCKET'] || undefined,

@@ -263,6 +263,12 @@ describe('a row of DescribeBackups', () => {
     expect(url({ BackupDownloadURL: '', BackupIntranetDownloadURL: 'http://b-internal/x.rdb' })).toBe(
       'http://b-internal/x.rdb',
     );
+    const two = {
+      BackupDownloadURL: 'https://b/x.rdb',
+      BackupIntranetDownloadURL: 'http://b-internal/x.rdb',
+    };
+    expect(url(two)).toBe('https://b/x.rdb');
+    expect(toBackupRow({ BackupId: 1, ...two }, 'internal')?.url).toBe('http://b-internal/x.rdb');
     expect(url({ BackupDownloadURL: 'pending' })).toBeUndefined();
     expect(url({})).toBeUndefined();
   });

@@ -496,6 +496,37 @@ describe('Tair', () => {
     ]);
   });
 
+  it('takes the internal addresses of backups in the one region where they can be reached', async () => {
+    const instance = await one();
+    const backups = {
+      Backup: [
+        {
+          BackupId: 1,
+          BackupStatus: 'Success',
+          NodeInstanceId: 'r-one',
+          BackupStartTime: '2026-01-01T10:00:00Z',
+          BackupDownloadURL: 'https://public/x.rdb',
+          BackupIntranetDownloadURL: 'http://internal/x.rdb',
+        },
+      ],
+    };
+    const body = JSON.stringify({ Backups: backups, TotalCount: 1 });
+    spoil('DescribeBackups', { kind: 'reply', status: 200, body }, { times: 2 });
+    const urls = async (internalIn: string): Promise<readonly unknown[]> => {
+      const { world, accessKey } = running;
+      const inside = createTairSource({
+        credentials: async () => accessKey,
+        endpoint: world.endpoints.tair,
+        internalIn,
+      });
+      const listed = await inside.listBackups(instance, anyTime, signal);
+      return listed.flatMap(({ files }) => files.map(({ url }) => url));
+    };
+
+    expect(await urls(REGION)).toEqual(['http://internal/x.rdb']);
+    expect(await urls('cn-shanghai')).toEqual(['https://public/x.rdb']);
+  });
+
   it('reaches the public address of each region, central or its own', async () => {
     const hosts: string[] = [];
     const credentials = async () => {

@@ -343,6 +343,15 @@ describe('rate.bandwidth', () => {
   });
 });
 
+describe('TAIRLIFT_DOWNLOADS', () => {
+  it('chooses between the addresses of a backup, and is checked', () => {
+    const downloads = (value?: string): string => readEnvironment({ TAIRLIFT_DOWNLOADS: value }).downloads;
+
+    expect([downloads(), downloads(''), downloads('internal')]).toEqual(['public', 'public', 'internal']);
+    expect(() => downloads('intranet')).toThrow('TAIRLIFT_DOWNLOADS: public or internal, not "intranet"');
+  });
+});
+
 describe('TAIRLIFT_HTTP', () => {
   it('chooses how bytes are carried, and is checked', () => {
     expect([readEnvironment({}).http, readEnvironment({ TAIRLIFT_HTTP: 'node' }).http]).toEqual([

@@ -201,7 +201,7 @@ export interface BackupRow {
  * https://help.aliyun.com/zh/redis/developer-reference/api-r-kvstore-2015-01-01-describebackups-redis
  * Increments of a continuous backup are no backups of their own: undefined.
  */
-export function toBackupRow(row: Json): BackupRow | undefined {
+export function toBackupRow(row: Json, download: Download = 'public'): BackupRow | undefined {
   if (/^incremental/i.test(text(row['BackupType']))) return undefined;
   return {
     id: text(row['BackupId']),
@@ -211,7 +211,7 @@ export function toBackupRow(row: Json): BackupRow | undefined {
     state: toState(text(row['BackupStatus'])),
     ...times(row['BackupStartTime'], row['BackupEndTime']),
     announcedBytes: count(row['BackupSize']) ?? 0,
-    ...downloadUrl(row),
+    ...downloadUrl(row, download),
   };
 }
 
@@ -230,12 +230,16 @@ function times(start: unknown, end: unknown): { readonly startedAt: string; read
   };
 }
 
+/** Which of a file's two addresses is taken first; the other one when there is only that. */
+export type Download = 'public' | 'internal';
+
 /**
- * The public address first: whether the internal one can be reached depends on where this runs, and it is plain HTTP.
+ * Whether the internal one can be reached depends on where this runs, and it is plain HTTP.
  * Empty when it cannot be downloaded (yet).
  */
-function downloadUrl(row: Json): { readonly url?: string } {
-  const url = [row['BackupDownloadURL'], row['BackupIntranetDownloadURL']]
+function downloadUrl(row: Json, download: Download): { readonly url?: string } {
+  const addresses = [row['BackupDownloadURL'], row['BackupIntranetDownloadURL']];
+  const url = (download === 'public' ? addresses : addresses.reverse())
     .map((candidate) => text(candidate).trim())
     .find((candidate) => /^https?:\/\//i.test(candidate) && URL.canParse(candidate));
   return url === undefined ? {} : { url };
@@ -255,7 +259,7 @@ export interface ClusterSet {
  * https://help.aliyun.com/zh/redis/developer-reference/api-r-kvstore-2015-01-01-describeclusterbackuplist-redis
  * A set with `IsAvail` 0 has a shard that failed or is not finished, whatever the set's own status says.
  */
-export function toClusterSet(row: Json, attempt: string): ClusterSet {
+export function toClusterSet(row: Json, attempt: string, download: Download = 'public'): ClusterSet {
   const mode = toMode(row['ClusterBackupMode']);
   const shards = rowsOf({ Backups: row['Backups'] ?? [] }, 'Backups', 'Backup', attempt).map((shard) => ({
     id: text(shard['BackupId']),
@@ -265,7 +269,7 @@ export function toClusterSet(row: Json, attempt: string): ClusterSet {
     state: toState(text(shard['BackupStatus'])),
     ...times(shard['BackupStartTime'], shard['BackupEndTime']),
     announcedBytes: count(shard['BackupSize']) ?? 0,
-    ...downloadUrl(shard),
+    ...downloadUrl(shard, download),
   }));
   const said = toState(text(row['ClusterBackupStatus']));
   const isAvailable = text(row['IsAvail']) !== '0' && row['IsAvail'] !== false;

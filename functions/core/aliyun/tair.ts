@@ -46,6 +46,7 @@ import {
   whyNoBackup,
   type BackupRow,
   type ClusterSet,
+  type Download,
   type Json,
 } from './tair-answers.ts';
 import { TairFailure } from './tair-errors.ts';
@@ -54,6 +55,8 @@ export interface TairOptions {
   readonly credentials: CredentialsProvider;
   /** `http(s)://host:port` in place of the service's public addresses. */
   readonly endpoint?: string | undefined;
+  /** Backups of this region's instances are downloaded from their internal addresses. */
+  readonly internalIn?: string | undefined;
   /** How long one answer may take; 20 s if left out. */
   readonly readTimeoutMs?: number;
   readonly clock?: RetryClock;
@@ -402,6 +405,9 @@ export function createTairSource(options: TairOptions): TairSource {
     return backups.filter(startsWithin);
   }
 
+  const downloadOf = ({ region }: Instance): Download =>
+    region === options.internalIn ? 'internal' : 'public';
+
   async function listBackupRows(
     instance: Instance,
     span: TimeSpan,
@@ -426,7 +432,7 @@ export function createTairSource(options: TairOptions): TairSource {
       },
       signal,
     );
-    return rows.map(toBackupRow).filter((row) => row !== undefined);
+    return rows.map((row) => toBackupRow(row, downloadOf(instance))).filter((row) => row !== undefined);
   }
 
   /**
@@ -464,7 +470,7 @@ export function createTairSource(options: TairOptions): TairSource {
         // The service may put fewer on a page than it was asked for; then it says how many.
         perPage = Math.min(SETS_PER_PAGE, count(answer['PageSize']) || SETS_PER_PAGE);
         const { rows } = toPage(answer, 'ClusterBackups', 'ClusterBackup', call);
-        return rows.map((row) => toClusterSet(row, attempt));
+        return rows.map((row) => toClusterSet(row, attempt, downloadOf(instance)));
       };
       try {
         found = await ask(call, read, signal);
