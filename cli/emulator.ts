@@ -16,7 +16,7 @@ export function emulatorCommand({ signal }: Invocation): Command {
   return new Command('emulator')
     .description('Run a local cloud on loopback, with real Redis servers, until Ctrl-C.')
     .option('--folder <path>', 'keep buckets and backups there; a temporary folder if left out')
-    .option('--port <n>', 'first of six ports in a row; free ones if left out', positiveInteger)
+    .option('--port <n>', 'first of seven ports in a row; free ones if left out', positiveInteger)
     .option('--json', 'print where everything is as one JSON document')
     .addHelpText(
       'after',
@@ -54,6 +54,7 @@ function portsFrom(first: number): Record<ServiceName | 'control', number> {
     sts: first + 3,
     download: first + 4,
     control: first + 5,
+    cms: first + 6,
   };
 }
 

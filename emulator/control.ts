@@ -14,7 +14,7 @@ export interface Control {
   close(): Promise<void>;
 }
 
-type Parts = Pick<Emulator, 'world' | 'tair' | 'oss' | 'fc' | 'accessKey'>;
+type Parts = Pick<Emulator, 'world' | 'tair' | 'oss' | 'fc' | 'cms' | 'accessKey'>;
 
 export async function createControl(parts: Parts, port: number): Promise<Control> {
   const server = createServer((request, response) => {
@@ -43,7 +43,7 @@ export async function createControl(parts: Parts, port: number): Promise<Control
   };
 }
 
-async function perform({ world, tair, fc }: Parts, request: IncomingMessage): Promise<unknown> {
+async function perform({ world, tair, fc, cms }: Parts, request: IncomingMessage): Promise<unknown> {
   const url = new URL(request.url ?? '/', 'http://localhost');
   const [area = '', ...rest] = url.pathname.split('/').filter((part) => part !== '');
   switch (`${request.method} ${area}`) {
@@ -65,7 +65,12 @@ async function perform({ world, tair, fc }: Parts, request: IncomingMessage): Pr
       return { now: world.clock.now() };
     }
     case 'GET state':
-      return { endpoints: world.endpoints, instances: tair.describe(), functions: fc.describe() };
+      return {
+        endpoints: world.endpoints,
+        instances: tair.describe(),
+        functions: fc.describe(),
+        events: cms.events(),
+      };
     case 'POST functions':
       return changeFunction(fc, decodeURIComponent(rest[0] ?? ''), rest[1] ?? '');
     case 'POST instances':

@@ -1,11 +1,12 @@
 /**
- * Starts a local cloud on loopback: r-kvstore with its backup download host, OSS, Function Compute and STS, each
- * on a port of its own, sharing one clock, one identity store, one journal and one list of faults.
+ * Starts a local cloud on loopback: r-kvstore with its backup download host, OSS, Function Compute, STS and CloudMonitor,
+ * each on a port of its own, sharing one clock, one identity store, one journal and one list of faults.
  */
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createClock, type Hurry } from './clock.ts';
+import { createCms, type Cms } from './cms/cms-service.ts';
 import { createControl, type Control } from './control.ts';
 import { createFaults, type ServiceName } from './faults.ts';
 import { createFc, type Fc, type FcOptions } from './fc/fc-service.ts';
@@ -44,6 +45,7 @@ export interface Emulator {
   readonly tair: Tair;
   readonly oss: Oss;
   readonly fc: Fc;
+  readonly cms: Cms;
   /** `http://127.0.0.1:<port>`: faults, journal, clock and state over HTTP, see docs/emulator.md. */
   readonly controlEndpoint: string;
   /** What a client exports to use this cloud: endpoints, region-independent, and credentials of the account. */
@@ -62,7 +64,14 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
   await mkdir(folder, { recursive: true });
 
   const clock = createClock(options.hurry);
-  const endpoints: Record<ServiceName, string> = { tair: '', oss: '', fc: '', sts: '', download: '' };
+  const endpoints: Record<ServiceName, string> = {
+    tair: '',
+    oss: '',
+    fc: '',
+    sts: '',
+    cms: '',
+    download: '',
+  };
   const world: World = {
     clock,
     faults: createFaults(),
@@ -77,8 +86,9 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
   const oss = await createOss(world, options.buckets ?? []);
   const tair = await createTair(world, options.instances ?? [], options.tair);
   const fc = createFc(world, options.fc);
+  const cms = createCms(world);
   const certificate = await createCertificate(folder);
-  const services = [oss.service, tair.service, tair.download, fc.service, createSts(world)];
+  const services = [oss.service, tair.service, tair.download, fc.service, createSts(world), cms.service];
 
   const open: Listening[] = [];
   let control: Control | undefined;
@@ -100,7 +110,7 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
     }
     await tair.start();
     fc.deploy(options.functions?.(world) ?? []);
-    const emulator = { world, accessKey, tair, oss, fc };
+    const emulator = { world, accessKey, tair, oss, fc, cms };
     control = await createControl(emulator, options.ports?.control ?? 0);
     return {
       ...emulator,
@@ -110,6 +120,7 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
         TAIRLIFT_ENDPOINT_OSS: endpoints.oss,
         TAIRLIFT_ENDPOINT_FC: endpoints.fc,
         TAIRLIFT_ENDPOINT_STS: endpoints.sts,
+        TAIRLIFT_ENDPOINT_CMS: endpoints.cms,
         NODE_EXTRA_CA_CERTS: certificate.certFile,
         ALIBABA_CLOUD_ACCESS_KEY_ID: accessKey.accessKeyId,
         ALIBABA_CLOUD_ACCESS_KEY_SECRET: accessKey.accessKeySecret,

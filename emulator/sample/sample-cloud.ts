@@ -171,6 +171,7 @@ const ORCHESTRATOR_MAY = [
   'oss:PutObject',
   'fc:InvokeFunction',
   'fc:GetAsyncTask',
+  'cms:PutCustomEvent',
 ];
 const UPLOADER_MAY = [
   'kvstore:DescribeBackups',
@@ -195,6 +196,7 @@ function functionsOf(world: World, distFolder: string): readonly FunctionSpec[] 
     TAIRLIFT_ENDPOINT_OSS: world.endpoints.oss,
     TAIRLIFT_ENDPOINT_FC: world.endpoints.fc,
     TAIRLIFT_ENDPOINT_STS: world.endpoints.sts,
+    TAIRLIFT_ENDPOINT_CMS: world.endpoints.cms,
   };
   return [
     {

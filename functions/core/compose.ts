@@ -11,6 +11,7 @@ import {
   type CredentialsProvider,
 } from './aliyun/credentials.ts';
 import { readBucketSettings } from './aliyun/bucket-settings.ts';
+import { createCmsEvents } from './aliyun/cms.ts';
 import { describeFunction, type FunctionFacts } from './aliyun/fc-describe.ts';
 import { createFc2Functions } from './aliyun/fc2.ts';
 import { createFc3Functions } from './aliyun/fc3.ts';
@@ -18,6 +19,7 @@ import { createOssStore, type OssStore } from './aliyun/oss.ts';
 import { createTairSource } from './aliyun/tair.ts';
 import type { Account, Destination, Environment, Variables } from './config.ts';
 import { BackupError } from './errors.ts';
+import type { Events } from './events.ts';
 import type { FunctionClient } from './invoker.ts';
 import { createServerSource } from './redis/server-source.ts';
 import type { BucketSettings } from './repository/bucket-settings.ts';
@@ -99,6 +101,15 @@ export function composeFunctions(environment: Environment, platform: Platform): 
     };
     return name.includes('/') ? createFc2Functions(options) : createFc3Functions(options);
   };
+}
+
+/** Where a run that did not succeed is told. Never throws: a run does not depend on it. */
+export function composeEvents(environment: Environment, platform: Platform): Events {
+  return createCmsEvents({
+    credentials: ownCredentials(platform),
+    region: platform.region ?? '',
+    endpoint: environment.endpoints.cms,
+  });
 }
 
 /** What can be looked at before anything is relied upon; nothing of it changes anything. */

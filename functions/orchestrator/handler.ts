@@ -5,7 +5,13 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { systemClock } from '../core/clock.ts';
-import { composeCloud, composeFunctions, type Cloud, type FunctionsFor } from '../core/compose.ts';
+import {
+  composeCloud,
+  composeEvents,
+  composeFunctions,
+  type Cloud,
+  type FunctionsFor,
+} from '../core/compose.ts';
 import {
   notActedOn,
   planNamed,
@@ -43,12 +49,12 @@ export async function handler(event: Buffer, context: FunctionContext): Promise<
     const cloud = composeCloud(environment, platform);
     const functionsFor = composeFunctions(environment, platform);
     const parts = composeParts(plan, environment, cloud, functionsFor, context, log);
+    const events = composeEvents(environment, platform);
     const deadlineMs = enteredAtMs + context.function.timeout * 1000;
     const all = [...plans.values()];
     const run = { ...request, plan, plans: all, deadlineMs, requestId: context.requestId };
-    const result = await orchestrate(run, parts, new AbortController().signal);
+    const result = await orchestrate(run, { ...parts, events }, new AbortController().signal);
     if (result.status === 'partial' || result.status === 'failed') throw toRunError(result);
-    log.info('the run went well', { result: result.status, runId: result.runId });
     return result;
   } catch (thrown) {
     const error = asBackupError(thrown);
@@ -86,6 +92,7 @@ function composeParts(
       await functionsFor(self).start(self, encodeEvent(handOver), taskId, signal);
     },
     uploaderLimitMs: UPLOADER_LIMIT_MS,
+    self: context.function.name,
     clock: systemClock,
     log,
   };

@@ -6,6 +6,7 @@ import { setMaxListeners } from 'node:events';
 import { toInstant, type Clock } from '../core/clock.ts';
 import { toleratedErrors, type Plan } from '../core/config.ts';
 import { BackupError, toErrorRecord, type ErrorRecord } from '../core/errors.ts';
+import type { Events } from '../core/events.ts';
 import { toTaskId, type Invoker } from '../core/invoker.ts';
 import type { Log } from '../core/log.ts';
 import { dateIn, parseRunId, runMarkKey } from '../core/repository/keys.ts';
@@ -25,6 +26,7 @@ import { byPlace, isSame, nameOf, notFound, problemsOf, skipped, type Place } fr
 import { selectOnce, type Selecting } from './select-once.ts';
 import { createSlots } from './slots.ts';
 import { summarize, type Continued, type InstanceResult, type Summary } from './summary.ts';
+import { logEnd, raiseEnd, type Teller } from './tell-end.ts';
 import { createTurns, lockedOut, notStarted, tooMany } from './turns.ts';
 
 /** One execution, as far as this invocation is concerned. */
@@ -47,6 +49,10 @@ export interface OrchestratorParts {
   readonly invokeSelf: (event: HandOver, taskId: string, signal: AbortSignal) => Promise<void>;
   /** How long an uploader may take from its invocation to its outcome: its time limit and the platform's tries. */
   readonly uploaderLimitMs: number;
+  /** Where a run that did not succeed is told; left out where a person waits for it. */
+  readonly events?: Events;
+  /** The name of this function, for those events. */
+  readonly self?: string;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -103,6 +109,7 @@ async function runRound(
   const asked = await askedFor(run, opened.kind === 'open' ? opened.round : 1, folder, stop);
   if (opened.kind === 'finished') {
     log.info('the run has finished before', { runId: run.runId });
+    await raiseEnd(opened.summary, opened.round, folder, opened.present, tellerOf(run, parts), stop);
     return opened.summary;
   }
   await leaveMark(run, store, stop);
@@ -231,6 +238,11 @@ interface Round {
   readonly before?: Summary;
 }
 
+interface Finished extends Pick<Round, 'round' | 'present'> {
+  readonly kind: 'finished';
+  readonly summary: Summary;
+}
+
 interface Work extends Omit<Round, 'kind'> {
   readonly run: Run;
   readonly parts: OrchestratorParts;
@@ -244,7 +256,7 @@ async function openRound(
   folder: RunFolder,
   clock: Clock,
   signal: AbortSignal,
-): Promise<Round | { readonly kind: 'finished'; readonly summary: Summary }> {
+): Promise<Round | Finished> {
   const present = await folder.list(signal);
   const handOvers = [...present].filter((key) => /^handover-\d+\.json$/.test(key)).length;
   const round = roundOf(present);
@@ -269,10 +281,12 @@ async function openRound(
       ...(before === undefined ? {} : { before }),
     };
   }
-  if (!run.retryFailed || summary.status === 'succeeded') return { kind: 'finished', summary };
+  if (!run.retryFailed || summary.status === 'succeeded')
+    return { kind: 'finished', round, present, summary };
   // Trying again ends in an error too when it does not succeed: that event, delivered again, must not try once more.
   const opened = round === 1 ? undefined : ((await folder.own.read(`retry-${round}`, signal)) as Opened);
-  if (run.requestId !== undefined && opened?.by === run.requestId) return { kind: 'finished', summary };
+  if (run.requestId !== undefined && opened?.by === run.requestId)
+    return { kind: 'finished', round, present, summary };
   const opening: Opened = {
     at: toInstant(clock.now()),
     ...(run.requestId === undefined ? {} : { by: run.requestId }),
@@ -474,7 +488,20 @@ async function finish(
     results: done.sort(byPlace),
   });
   // A duplicate may have been faster: what is stored is what holds.
-  return (await folder.own.write(summaryName(round), summary, signal)) as Summary;
+  const stored = (await folder.own.write(summaryName(round), summary, signal)) as Summary;
+  logEnd(stored, parts.log);
+  await raiseEnd(stored, round, folder, work.present, tellerOf(run, parts), signal);
+  return stored;
+}
+
+function tellerOf({ deadlineMs }: Run, { events, self, clock, log }: OrchestratorParts): Teller {
+  return {
+    clock,
+    log,
+    ...(events === undefined ? {} : { events }),
+    ...(self === undefined ? {} : { raisedBy: self }),
+    ...(deadlineMs === undefined ? {} : { deadlineMs }),
+  };
 }
 
 /** Aborts `ending` in time to hand over. Ends when the run does. */

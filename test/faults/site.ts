@@ -103,6 +103,7 @@ export async function openSite({ functions }: Kit, setting: Setting = {}): Promi
       environment: {
         ...variables(UPLOADER_RATE),
         TAIRLIFT_ENDPOINT_STS: world.endpoints.sts,
+        TAIRLIFT_ENDPOINT_CMS: world.endpoints.cms,
         NODE_EXTRA_CA_CERTS: join(world.folder, 'sts-certificate.pem'),
         FAST_TIME_CUE: cue,
         FAST_TIME_WITNESS: felt,
@@ -120,6 +121,7 @@ export async function openSite({ functions }: Kit, setting: Setting = {}): Promi
       environment: {
         ...variables(ORCHESTRATOR_RATE),
         TAIRLIFT_ENDPOINT_FC: world.endpoints.fc,
+        TAIRLIFT_ENDPOINT_CMS: world.endpoints.cms,
         TAIRLIFT_UPLOADER: UPLOADER,
         TAIRLIFT_PLANS: plans,
       },

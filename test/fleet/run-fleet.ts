@@ -135,6 +135,7 @@ function functionsOf(world: World, plans: string, sinceMs: number): readonly Fun
     TAIRLIFT_ENDPOINT_OSS: world.endpoints.oss,
     TAIRLIFT_ENDPOINT_FC: world.endpoints.fc,
     TAIRLIFT_ENDPOINT_STS: world.endpoints.sts,
+    TAIRLIFT_ENDPOINT_CMS: world.endpoints.cms,
     TAIRLIFT_UPLOADER: 'uploader',
     TAIRLIFT_PLANS: plans,
     NODE_EXTRA_CA_CERTS: join(world.folder, 'sts-certificate.pem'),

@@ -158,6 +158,36 @@ describe('the orchestrator as a function', () => {
     expect(message).toContain('RUN_INCOMPLETE');
     expect(message).toContain('r-cluster BACKUP_FAILED');
     expect(message).toContain('"counts":{"selected":4,"stored":2,"skipped":1,"failed":1}');
+    const [event] = emulator.cms.events();
+    expect(event).toMatchObject({
+      name: 'tairlift:run-partial',
+      raisedBy: expect.stringContaining(':assumed-role/orchestrator/') as string,
+    });
+    expect(JSON.parse(event?.content ?? '{}')).toMatchObject({
+      function: 'orchestrator',
+      plan: 'nightly',
+      failed: ['r-cluster BACKUP_FAILED'],
+    });
+    expect(emulator.cms.events()).toHaveLength(1);
+  });
+
+  it.each([
+    ['may not be told', { kind: 'error', status: 403, code: 'NoPermission' }],
+    ['is down', { kind: 'reset' }],
+  ] as const)('ends in the same error where CloudMonitor %s', async (_what, effect) => {
+    emulator.world.faults.add({ service: 'cms', times: -1, effect });
+    const event = { plan: 'nightly', runId: '20261120T180000Z-nightly', instances: ['r-single', 'r-gone'] };
+
+    await expect(call(event)).rejects.toMatchObject({
+      message: expect.stringContaining('r-gone INSTANCE_NOT_FOUND') as string,
+    });
+
+    expect(emulator.cms.events()).toEqual([]);
+    emulator.world.faults.clear();
+    await expect(call(event)).rejects.toMatchObject({
+      message: expect.stringContaining('r-gone INSTANCE_NOT_FOUND') as string,
+    });
+    expect(emulator.cms.events().map(({ name }) => name)).toEqual(['tairlift:run-failed']);
   });
 
   it('hands a run over to itself before its deadline, and the last invocation reports', async () => {
@@ -227,6 +257,7 @@ function functionsOf(world: World, plansPath: string): readonly FunctionSpec[] {
     TAIRLIFT_ENDPOINT_TAIR: world.endpoints.tair,
     TAIRLIFT_ENDPOINT_OSS: world.endpoints.oss,
     TAIRLIFT_ENDPOINT_FC: world.endpoints.fc,
+    TAIRLIFT_ENDPOINT_CMS: world.endpoints.cms,
   };
   const orchestrator = {
     region: REGION,

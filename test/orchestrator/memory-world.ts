@@ -1,6 +1,7 @@
 /** Runs of a plan over a bucket, a source and uploaders in memory, on a clock that passes while everybody waits. */
 import { planNamed, readEnvironment, readPlans } from '../../functions/core/config.ts';
-import { silentLog } from '../../functions/core/log.ts';
+import type { Events } from '../../functions/core/events.ts';
+import { silentLog, type Log } from '../../functions/core/log.ts';
 import { orchestrate, type HandOver, type Run } from '../../functions/orchestrator/orchestrate.ts';
 import type { Continued, InstanceResult, Summary } from '../../functions/orchestrator/summary.ts';
 import { createMemorySource, type MemorySource } from '../doubles/memory-source.ts';
@@ -18,6 +19,8 @@ export interface Wanted extends Partial<Omit<Run, 'plan'>> {
   /** Ends this invocation from outside, as a kill would. */
   readonly stop?: AbortSignal;
   readonly bucket?: MemoryStore;
+  readonly events?: Events;
+  readonly log?: Log;
 }
 
 export interface MemoryWorld {
@@ -43,7 +46,7 @@ export function createMemoryWorld(
   const uploader = createMemoryUploader(store, clock);
   const hops: HandOver[] = [];
 
-  async function invoke({ plan, stop, bucket, ...run }: Wanted): Promise<Summary | Continued> {
+  async function invoke({ plan, stop, bucket, events, log, ...run }: Wanted): Promise<Summary | Continued> {
     const yaml = `plans: { nightly: {
       targets: [{ region: cn-hangzhou }],
       destination: { region: cn-hangzhou, bucket: my-backups, prefix: "${PREFIX}" },
@@ -64,7 +67,9 @@ export function createMemoryWorld(
         invokeSelf: async (event) => void hops.push(event),
         uploaderLimitMs: HOUR,
         clock,
-        log: silentLog,
+        log: log ?? silentLog,
+        self: 'tairlift-test-orchestrator',
+        ...(events === undefined ? {} : { events }),
       },
       stop ?? new AbortController().signal,
     );

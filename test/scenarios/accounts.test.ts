@@ -262,6 +262,7 @@ function functionsOf(world: World, plansPath: string): readonly FunctionSpec[] {
     TAIRLIFT_ENDPOINT_OSS: world.endpoints.oss,
     TAIRLIFT_ENDPOINT_FC: world.endpoints.fc,
     TAIRLIFT_ENDPOINT_STS: world.endpoints.sts,
+    TAIRLIFT_ENDPOINT_CMS: world.endpoints.cms,
     NODE_EXTRA_CA_CERTS: join(world.folder, 'sts-certificate.pem'),
     TAIRLIFT_BUCKET: BUCKET,
     TAIRLIFT_OSS_REGION: BUCKET_REGION,

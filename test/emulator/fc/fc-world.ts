@@ -42,7 +42,7 @@ export async function startFc(options: FcOptions = {}): Promise<FcWorld> {
     identity: createIdentity(clock),
     folder,
     accountId: ACCOUNT_ID,
-    endpoints: { tair: '', oss: '', fc: '', sts: '', download: '' },
+    endpoints: { tair: '', oss: '', fc: '', sts: '', cms: '', download: '' },
   };
   const accessKey = world.identity.addAccount(ACCOUNT_ID);
   const role = world.identity.addRole({

@@ -26,7 +26,7 @@ async function serve(folder: string): Promise<void> {
     identity: createIdentity(clock),
     folder,
     accountId: '1',
-    endpoints: { tair: '', oss: '', fc: '', sts: '', download: '' },
+    endpoints: { tair: '', oss: '', fc: '', sts: '', cms: '', download: '' },
   };
   world.identity.addAccount('1', { accessKeyId: 'LTAItest', accessKeySecret: 'secret' });
   const oss = await createOss(world, [{ name: 'my-backups', region: 'cn-hangzhou' }]);

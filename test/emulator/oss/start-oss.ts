@@ -61,7 +61,7 @@ export async function startOss(folder?: string): Promise<Stage> {
     identity: createIdentity(clock),
     folder: home,
     accountId: ACCOUNT_ID,
-    endpoints: { tair: '', oss: '', fc: '', sts: '', download: '' },
+    endpoints: { tair: '', oss: '', fc: '', sts: '', cms: '', download: '' },
   };
   const key = world.identity.addAccount(ACCOUNT_ID);
   const oss = await createOss(world, [

@@ -39,7 +39,7 @@ export async function startSts(): Promise<RunningSts> {
     identity: createIdentity(clock),
     folder,
     accountId: CALLER_ID,
-    endpoints: { tair: '', oss: '', fc: '', sts: '', download: '' },
+    endpoints: { tair: '', oss: '', fc: '', sts: '', cms: '', download: '' },
   };
   const certificate = await createCertificate(folder);
   const listening = await listen(createSts(world), world, { tls: certificate });

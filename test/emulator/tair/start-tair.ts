@@ -37,7 +37,14 @@ export async function startTair(
 ): Promise<RunningTair> {
   const folder = given ?? (await mkdtemp(join(tmpdir(), 'tairlift-tair-')));
   const clock = createClock();
-  const endpoints: Record<ServiceName, string> = { tair: '', oss: '', fc: '', sts: '', download: '' };
+  const endpoints: Record<ServiceName, string> = {
+    tair: '',
+    oss: '',
+    fc: '',
+    sts: '',
+    cms: '',
+    download: '',
+  };
   const world: World = {
     clock,
     faults: createFaults(),
