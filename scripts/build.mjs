@@ -1,10 +1,11 @@
 /**
  * Bundles what runs: one self-contained CommonJS file per function, the CLI, the demo, the bench, and the host
- * process in which the emulator runs a function. Writes `dist/<name>/index.js` and, for the tests of size and
- * content, esbuild's own `dist/<name>/meta.json`.
+ * process in which the emulator runs a function. Writes `dist/<name>/index.js`, and beside the folders what is not to
+ * be deployed with them: `dist/about/<name>.json`, esbuild's own account of the bundle, for the tests of size and
+ * content, and `dist/about/<name>.js.map`, with which a stack of a deployed function is read.
  */
 import { existsSync } from 'node:fs';
-import { copyFile, mkdir, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { build } from 'esbuild';
 import buildWasm from './build-wasm.mjs';
 import { lateImports, onlyWhatIsCalled } from './slim.mjs';
@@ -41,6 +42,7 @@ const YOUNG_STAY_SMALL = `"use strict";require("node:v8").setFlagsFromString("--
 
 await buildWasm();
 await rm('dist', { recursive: true, force: true });
+await mkdir('dist/about', { recursive: true });
 for (const [name, entry] of Object.entries(ENTRIES)) {
   if (!existsSync(entry)) throw new Error(`build ${name}: ${entry} is missing`);
   const result = await build({
@@ -55,7 +57,7 @@ for (const [name, entry] of Object.entries(ENTRIES)) {
     // rename each function as it is loaded, for some 5 MB of heap.
     minifySyntax: true,
     minifyWhitespace: true,
-    sourcemap: 'linked',
+    sourcemap: FUNCTIONS.includes(name) ? 'external' : 'linked',
     sourcesContent: false,
     metafile: true,
     legalComments: 'none',
@@ -68,9 +70,10 @@ for (const [name, entry] of Object.entries(ENTRIES)) {
     external: ['proxy-agent'],
     banner: { js: ['uploader', 'bench-unverified'].includes(name) ? YOUNG_STAY_SMALL : '' },
   });
-  await writeFile(`dist/${name}/meta.json`, JSON.stringify(result.metafile));
+  await writeFile(`dist/about/${name}.json`, JSON.stringify(result.metafile));
 }
+// What is in a function's folder goes up with it, and nothing else.
 for (const name of FUNCTIONS) {
-  await mkdir(`dist/${name}`, { recursive: true });
+  await rename(`dist/${name}/index.js.map`, `dist/about/${name}.js.map`);
   await copyFile('plans.yaml', `dist/${name}/plans.yaml`);
 }

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
@@ -38,7 +38,7 @@ interface Metafile {
 }
 
 function packagesOf(name: string): string[] {
-  const { outputs } = JSON.parse(readFileSync(join(DIST, name, 'meta.json'), 'utf8')) as Metafile; // written by esbuild
+  const { outputs } = JSON.parse(readFileSync(join(DIST, 'about', `${name}.json`), 'utf8')) as Metafile; // written by esbuild
   const packages = new Set<string>();
   for (const { inputs } of Object.values(outputs)) {
     for (const [path, { bytesInOutput }] of Object.entries(inputs)) {
@@ -53,6 +53,10 @@ describe.each(['orchestrator', 'uploader'])('the bundle of the %s', (name) => {
   it('holds exactly the packages that are listed', () => {
     const listed = `${SHARED} ${EMPTY} ${ONLY[name] ?? ''}`.split(/\s+/).filter((item) => item !== '');
     expect(packagesOf(name)).toEqual(listed.sort());
+  });
+
+  it('lies in a folder with the plans, and with nothing else that would be deployed', () => {
+    expect(readdirSync(join(DIST, name)).sort()).toEqual(['index.js', 'plans.yaml']);
   });
 
   it('is not larger than it should be', () => {

@@ -269,8 +269,17 @@ export interface Environment {
 
 export type Variables = Readonly<Record<string, string | undefined>>;
 
+/**
+ * Stands for a variable that is not set where one cannot be left out: a deployment sets them all, and it is not known
+ * whether Function Compute keeps one that is empty.
+ */
+const NOT_SET = '-';
+
 /** Reads the environment. Throws `CONFIG_INVALID` naming every variable that is wrong. */
-export function readEnvironment(variables: Variables): Environment {
+export function readEnvironment(given: Variables): Environment {
+  const variables: Variables = Object.fromEntries(
+    Object.entries(given).map(([name, value]) => [name, value === NOT_SET ? undefined : value]),
+  );
   const problems: string[] = [];
   const endpoint = (name: string): string | undefined => {
     const value = variables[name];

@@ -343,6 +343,23 @@ describe('rate.bandwidth', () => {
   });
 });
 
+describe('a variable that is "-"', () => {
+  it('is as if it were not set: a deployment sets them all', () => {
+    const names = [
+      'BUCKET',
+      'OSS_REGION',
+      'PREFIX',
+      'UPLOADER',
+      'DOWNLOADS',
+      'ENDPOINT_TAIR',
+      'ENDPOINT_CMS',
+    ];
+    const dashes = Object.fromEntries(names.map((name) => [`TAIRLIFT_${name}`, '-']));
+
+    expect(readEnvironment(dashes)).toEqual(readEnvironment({}));
+  });
+});
+
 describe('TAIRLIFT_DOWNLOADS', () => {
   it('chooses between the addresses of a backup, and is checked', () => {
     const downloads = (value?: string): string => readEnvironment({ TAIRLIFT_DOWNLOADS: value }).downloads;

@@ -1,0 +1,84 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { render } from '../../infra/check/render.ts';
+
+const ROOT = join(__dirname, '..', '..');
+const VARIABLES = {
+  AccountID: '1234567890123456',
+  AccessKeyID: 'sample-key-id',
+  AccessKeySecret: 'sample-key-secret',
+  TAIRLIFT_BUCKET: 'sample-backups',
+  TAIRLIFT_CONTACT_GROUP: 'on-call',
+};
+
+/** All text values of what was rendered. */
+function texts(value: unknown): readonly string[] {
+  if (typeof value === 'string') return [value];
+  return typeof value === 'object' && value !== null ? Object.values(value).flatMap(texts) : [];
+}
+
+describe('s.yaml', () => {
+  it('is the stage that is asked for, in every name', async () => {
+    for (const [options, stage] of [
+      [{}, 'dev'],
+      [{ environment: 'dev' }, 'dev'],
+      [{ environment: 'prod' }, 'prod'],
+    ] as const) {
+      const { resources } = (await render({ root: ROOT, variables: VARIABLES, ...options })) as {
+        resources: unknown;
+      };
+      const names = texts(resources).flatMap((text) => /tairlift-(dev|prod)\b/.exec(text)?.[1] ?? []);
+      expect(names.length).toBeGreaterThan(8);
+      expect([...new Set(names)]).toEqual([stage]);
+    }
+  });
+
+  it('takes the stage of --env, whatever TAIRLIFT_STAGE says', async () => {
+    const variables = { ...VARIABLES, TAIRLIFT_STAGE: 'team-x' };
+
+    expect(JSON.stringify(await render({ root: ROOT, variables }))).toContain('tairlift-team-x-uploader');
+    const { resources } = (await render({ root: ROOT, variables, environment: 'prod' })) as {
+      resources: unknown;
+    };
+    expect(JSON.stringify(resources)).not.toContain('team-x');
+  });
+
+  it('says what is wrong when it cannot be rendered', async () => {
+    await expect(render({ root: join(ROOT, 'docs'), variables: VARIABLES })).rejects.toThrow(
+      'render s.yaml: the s.yaml/s.yml file was not found',
+    );
+  });
+
+  it('is rendered without a network', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'tairlift-offline-'));
+    try {
+      const [block, calls] = [join(folder, 'block.cjs'), join(folder, 'calls')];
+      writeFileSync(
+        block,
+        `const net = require('node:net');
+         const { appendFileSync } = require('node:fs');
+         net.Socket.prototype.connect = function (...args) {
+           appendFileSync(${JSON.stringify(calls)}, JSON.stringify(args) + '\\n');
+           throw new Error('no network here');
+         };`,
+      );
+
+      const variables = { ...VARIABLES, NODE_OPTIONS: `--require ${block}` };
+      expect(JSON.stringify(await render({ root: ROOT, variables }))).toContain('sample-backups');
+      expect(existsSync(calls)).toBe(false);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+
+  it('names every variable in one place, with what it is for', () => {
+    const [, vars = ''] = /^vars:\n([^]*?)^\S/m.exec(readFileSync(join(ROOT, 's.yaml'), 'utf8')) ?? [];
+    const declared = [...vars.matchAll(/env\('(TAIRLIFT_\w+)'/g)].map(([, name = '']) => name);
+    const used = [...readFileSync(join(ROOT, 's.yaml'), 'utf8').matchAll(/env\('(TAIRLIFT_\w+)'/g)].map(
+      ([, name = '']) => name,
+    );
+
+    expect([...new Set(used)].sort()).toEqual([...declared].sort());
+  });
+});
