@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { Command } from 'commander';
-import type { ServiceName } from '../emulator/faults.ts';
 import { startSampleCloud, type SampleCloud } from '../emulator/sample/sample-cloud.ts';
+import type { PortName } from '../emulator/start-emulator.ts';
 import type { Invocation } from './invocation.ts';
 import { positiveInteger } from './options.ts';
 import { note, print, printJson, table } from './terminal.ts';
@@ -16,7 +16,7 @@ export function emulatorCommand({ signal }: Invocation): Command {
   return new Command('emulator')
     .description('Run a local cloud on loopback, with real Redis servers, until Ctrl-C.')
     .option('--folder <path>', 'keep buckets and backups there; a temporary folder if left out')
-    .option('--port <n>', 'first of seven ports in a row; free ones if left out', positiveInteger)
+    .option('--port <n>', 'first of ten ports in a row; free ones if left out', positiveInteger)
     .option('--json', 'print where everything is as one JSON document')
     .addHelpText(
       'after',
@@ -46,7 +46,7 @@ export function emulatorCommand({ signal }: Invocation): Command {
 }
 
 /** In the order in which the services are shown. */
-function portsFrom(first: number): Record<ServiceName | 'control', number> {
+function portsFrom(first: number): Record<PortName, number> {
   return {
     tair: first,
     oss: first + 1,
@@ -55,6 +55,9 @@ function portsFrom(first: number): Record<ServiceName | 'control', number> {
     download: first + 4,
     control: first + 5,
     cms: first + 6,
+    ram: first + 7,
+    ros: first + 8,
+    secureOss: first + 9,
   };
 }
 

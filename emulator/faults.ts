@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 
-export const SERVICES = ['tair', 'oss', 'fc', 'sts', 'cms', 'download'] as const;
+export const SERVICES = ['tair', 'oss', 'fc', 'sts', 'ram', 'ros', 'cms', 'download'] as const;
 export type ServiceName = (typeof SERVICES)[number];
 
 export type Effect =

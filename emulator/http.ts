@@ -7,6 +7,7 @@ import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { TLSSocket } from 'node:tls';
 import type { Clock } from './clock.ts';
 import type { Effect, Faults, ServiceName } from './faults.ts';
 import type { Journal, JournalEntry } from './journal.ts';
@@ -22,6 +23,8 @@ export interface Request {
   readonly body: Readable;
   /** The whole body; for small ones. Throws beyond 64 MiB. */
   readBody(): Promise<Buffer>;
+  /** Came over TLS. */
+  readonly isSecure: boolean;
   /** Aborts when the client goes away or the emulator stops. */
   readonly signal: AbortSignal;
 }
@@ -352,6 +355,7 @@ function toRequest(
     url: new URL(rawUrl.startsWith('/') ? `http://localhost${rawUrl}` : rawUrl),
     headers,
     body: counted,
+    isSecure: incoming.socket instanceof TLSSocket,
     signal,
     async readBody() {
       const pieces: Buffer[] = [];

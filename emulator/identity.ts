@@ -4,6 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { Clock } from './clock.ts';
+import { decide, type PolicyDocument, type Question, type Statement, type Verdict } from './policy.ts';
 
 export interface AccessKey {
   readonly accessKeyId: string;
@@ -18,8 +19,15 @@ export interface Role {
   /** Account ids and services (`fc.aliyuncs.com`) that may assume it. */
   readonly trusts: readonly string[];
   readonly externalId?: string;
-  /** What a session may do: `kvstore:CreateBackup`, `oss:PutObject`, `fc:*`, `*`. */
+  /** What a session may do with everything: `kvstore:CreateBackup`, `oss:PutObject`, `fc:*`, `*`. Short for a policy. */
   readonly allow: readonly string[];
+  readonly policies?: readonly Policy[];
+}
+
+export interface Policy {
+  readonly name: string;
+  readonly type: 'Custom' | 'System';
+  readonly document: PolicyDocument;
 }
 
 /** A caller that was recognised by its access key id (and token). */
@@ -32,7 +40,8 @@ export interface Principal {
   readonly securityToken?: string;
   /** Milliseconds since 1970; only sessions expire. */
   readonly expiresAt?: number;
-  readonly allow: readonly string[];
+  /** What its policies say now: a role's sessions follow when the role is changed. */
+  readonly statements: readonly Statement[];
 }
 
 export type Lookup =
@@ -50,8 +59,12 @@ export interface Session extends AccessKey {
 export interface Identity {
   /** Adds an account with one access key that may do everything in it. */
   addAccount(accountId: string, key?: AccessKey): AccessKey;
+  /** Replaces the role of the same name, for sessions that were issued too. */
   addRole(role: Omit<Role, 'arn'>): Role;
+  /** False when there was none. Its sessions may do nothing from now on. */
+  removeRole(arn: string): boolean;
   role(arn: string): Role | undefined;
+  roles(): readonly Role[];
   /** Issues a session of the role; the caller has checked that it may. */
   issue(role: Role, sessionName: string, durationSeconds: number): Session;
   lookup(accessKeyId: string, securityToken: string | undefined): Lookup;
@@ -62,13 +75,13 @@ export interface Identity {
 }
 
 export function createIdentity(clock: Clock): Identity {
-  const principals = new Map<string, Principal>();
+  const principals = new Map<string, Known>();
   const roles = new Map<string, Role>();
 
   return {
     callersNow: () => clock.callersNow(),
     addAccount(accountId, key = newKey('LTAI')) {
-      principals.set(key.accessKeyId, { accountId, arn: `acs:ram::${accountId}:root`, ...key, allow: ['*'] });
+      principals.set(key.accessKeyId, { accountId, arn: `acs:ram::${accountId}:root`, ...key });
       return key;
     },
     addRole(role) {
@@ -76,7 +89,9 @@ export function createIdentity(clock: Clock): Identity {
       roles.set(complete.arn, complete);
       return complete;
     },
+    removeRole: (arn) => roles.delete(arn),
     role: (arn) => roles.get(arn),
+    roles: () => [...roles.values()],
     issue(role, sessionName, durationSeconds) {
       const session: Session = {
         ...newKey('STS.'),
@@ -84,7 +99,7 @@ export function createIdentity(clock: Clock): Identity {
         expiresAt: clock.now() + durationSeconds * 1000,
       };
       const arn = `acs:ram::${role.accountId}:assumed-role/${role.name}/${sessionName}`;
-      principals.set(session.accessKeyId, { accountId: role.accountId, arn, ...session, allow: role.allow });
+      principals.set(session.accessKeyId, { accountId: role.accountId, arn, ...session, roleArn: role.arn });
       return session;
     },
     lookup(accessKeyId, securityToken) {
@@ -95,7 +110,9 @@ export function createIdentity(clock: Clock): Identity {
         if (securityToken !== principal.securityToken) return { kind: 'wrong-token' };
         if ((principal.expiresAt ?? Infinity) <= clock.now()) return { kind: 'expired-token' };
       }
-      return { kind: 'found', principal };
+      const { roleArn, ...rest } = principal;
+      const statements = roleArn === undefined ? EVERYTHING : statementsOf(roles.get(roleArn));
+      return { kind: 'found', principal: { ...rest, statements } };
     },
     expire(accessKeyId) {
       const principal = principals.get(accessKeyId);
@@ -105,12 +122,35 @@ export function createIdentity(clock: Clock): Identity {
   };
 }
 
-/** Does the principal's policy allow the action? `kvstore:*` and `*` are understood, resources are not looked at. */
-export function isAllowed(principal: Principal, action: string): boolean {
-  const [product] = action.split(':');
-  return principal.allow.some(
-    (pattern) => pattern === '*' || pattern === action || pattern === `${product}:*`,
-  );
+/** The caller without what its role says at the time. */
+interface Known extends Omit<Principal, 'statements'> {
+  readonly roleArn?: string;
+}
+
+const EVERYTHING: readonly Statement[] = [{ Effect: 'Allow', Action: '*', Resource: '*' }];
+
+/** All policies of a role; the short form as one that is called after it. */
+export function policiesOf({ name, allow, policies = [] }: Role): readonly Policy[] {
+  if (allow.length === 0) return policies;
+  const document = { Version: '1', Statement: [{ Effect: 'Allow', Action: allow, Resource: '*' }] } as const;
+  return [...policies, { name: `${name}-short`, type: 'Custom', document }];
+}
+
+function statementsOf(role: Role | undefined): readonly Statement[] {
+  return role === undefined ? [] : policiesOf(role).flatMap(({ document }) => document.Statement);
+}
+
+/** What the caller's own policies and those of the resource say together. */
+export function verdictOn(
+  principal: Principal,
+  question: Question,
+  ofResource: readonly Statement[] = [],
+): Verdict {
+  return decide([...principal.statements, ...ofResource], question);
+}
+
+export function isAllowed(principal: Principal, question: Question): boolean {
+  return verdictOn(principal, question) === 'allowed';
 }
 
 function newKey(prefix: string): AccessKey {

@@ -1,6 +1,6 @@
 /**
- * Starts a local cloud on loopback: r-kvstore with its backup download host, OSS, Function Compute, STS and CloudMonitor,
- * each on a port of its own, sharing one clock, one identity store, one journal and one list of faults.
+ * Starts a local cloud on loopback: r-kvstore with its backup download host, OSS, Function Compute, STS, RAM and
+ * CloudMonitor, each on a port of its own, sharing one clock, one identity store, one journal and one list of faults.
  */
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -14,17 +14,21 @@ import { listen, type Listening } from './http.ts';
 import { createIdentity, type AccessKey } from './identity.ts';
 import { createJournal } from './journal.ts';
 import { createOss, type Oss } from './oss/oss-service.ts';
+import { createRam } from './ram/ram-service.ts';
 import { createSts } from './sts/sts-service.ts';
 import { createCertificate } from './sts/certificate.ts';
 import type { TairOptions } from './tair/options.ts';
 import { createTair, type Tair } from './tair/tair-service.ts';
-import type { BucketSpec, FunctionSpec, InstanceSpec, World } from './world.ts';
+import { noEndpoints, type BucketSpec, type FunctionSpec, type InstanceSpec, type World } from './world.ts';
+
+/** Every service has a port; OSS has a second one, with TLS, for buckets that refuse everything else. */
+export type PortName = ServiceName | 'secureOss' | 'control';
 
 export interface EmulatorOptions {
   /** Keeps the state; a second start in the same folder finds buckets and backups again. Default: a temporary folder, removed at the end. */
   readonly folder?: string;
   /** Default: all chosen by the system. */
-  readonly ports?: Partial<Record<ServiceName | 'control', number>>;
+  readonly ports?: Partial<Record<PortName, number>>;
   readonly accountId?: string;
   /** The account's access key; random if left out. */
   readonly accessKey?: AccessKey;
@@ -46,6 +50,8 @@ export interface Emulator {
   readonly oss: Oss;
   readonly fc: Fc;
   readonly cms: Cms;
+  /** OSS as `https://127.0.0.1:<port>`; `endpoints.oss` is without TLS. */
+  readonly secureOssEndpoint: string;
   /** `http://127.0.0.1:<port>`: faults, journal, clock and state over HTTP, see docs/emulator.md. */
   readonly controlEndpoint: string;
   /** What a client exports to use this cloud: endpoints, region-independent, and credentials of the account. */
@@ -54,6 +60,8 @@ export interface Emulator {
   stop(): Promise<void>;
 }
 
+/** Their clients insist on https. */
+const OVER_TLS: ReadonlySet<ServiceName> = new Set(['sts', 'ros']);
 const DEFAULT_ACCOUNT_ID = '1234567890123456';
 
 export async function startEmulator(options: EmulatorOptions = {}): Promise<Emulator> {
@@ -64,14 +72,7 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
   await mkdir(folder, { recursive: true });
 
   const clock = createClock(options.hurry);
-  const endpoints: Record<ServiceName, string> = {
-    tair: '',
-    oss: '',
-    fc: '',
-    sts: '',
-    cms: '',
-    download: '',
-  };
+  const endpoints = noEndpoints();
   const world: World = {
     clock,
     faults: createFaults(),
@@ -88,7 +89,15 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
   const fc = createFc(world, options.fc);
   const cms = createCms(world);
   const certificate = await createCertificate(folder);
-  const services = [oss.service, tair.service, tair.download, fc.service, createSts(world), cms.service];
+  const services = [
+    oss.service,
+    tair.service,
+    tair.download,
+    fc.service,
+    createSts(world),
+    createRam(world),
+    cms.service,
+  ];
 
   const open: Listening[] = [];
   let control: Control | undefined;
@@ -103,14 +112,21 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
 
   try {
     for (const service of services) {
-      const tls = service.name === 'sts' ? { tls: certificate } : {};
+      const tls = OVER_TLS.has(service.name) ? { tls: certificate } : {};
       const listening = await listen(service, world, { port: options.ports?.[service.name] ?? 0, ...tls });
       open.push(listening);
-      endpoints[service.name] = `${service.name === 'sts' ? 'https' : 'http'}://127.0.0.1:${listening.port}`;
+      endpoints[service.name] =
+        `${OVER_TLS.has(service.name) ? 'https' : 'http'}://127.0.0.1:${listening.port}`;
     }
+    const secure = await listen(oss.service, world, {
+      port: options.ports?.secureOss ?? 0,
+      tls: certificate,
+    });
+    open.push(secure);
+    const secureOssEndpoint = `https://127.0.0.1:${secure.port}`;
     await tair.start();
     fc.deploy(options.functions?.(world) ?? []);
-    const emulator = { world, accessKey, tair, oss, fc, cms };
+    const emulator = { world, accessKey, tair, oss, fc, cms, secureOssEndpoint };
     control = await createControl(emulator, options.ports?.control ?? 0);
     return {
       ...emulator,
@@ -120,6 +136,7 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
         TAIRLIFT_ENDPOINT_OSS: endpoints.oss,
         TAIRLIFT_ENDPOINT_FC: endpoints.fc,
         TAIRLIFT_ENDPOINT_STS: endpoints.sts,
+        TAIRLIFT_ENDPOINT_RAM: endpoints.ram,
         TAIRLIFT_ENDPOINT_CMS: endpoints.cms,
         NODE_EXTRA_CA_CERTS: certificate.certFile,
         ALIBABA_CLOUD_ACCESS_KEY_ID: accessKey.accessKeyId,

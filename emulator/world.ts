@@ -1,8 +1,9 @@
 /** What the emulated services share, and the plain descriptions that a world is made from. */
 import type { Clock } from './clock.ts';
-import type { ServiceName } from './faults.ts';
+import { SERVICES, type ServiceName } from './faults.ts';
 import type { Surroundings } from './http.ts';
 import type { Identity } from './identity.ts';
+import type { PolicyDocument } from './policy.ts';
 
 export interface World extends Surroundings {
   readonly clock: Clock;
@@ -11,8 +12,14 @@ export interface World extends Surroundings {
   readonly folder: string;
   /** The account that owns what no spec assigns to another one. */
   readonly accountId: string;
-  /** `http://127.0.0.1:<port>` by service, known once they listen; `sts` is https. */
+  /** `http://127.0.0.1:<port>` by service, known once they listen; `sts` and `ros` are https. */
   readonly endpoints: Readonly<Record<ServiceName, string>>;
+}
+
+/** The endpoints of a world in which nothing listens yet. */
+export function noEndpoints(): Record<ServiceName, string> {
+  // Every name is in the list that the type is made of.
+  return Object.fromEntries(SERVICES.map((name) => [name, ''])) as Record<ServiceName, string>;
 }
 
 export interface InstanceSpec {
@@ -57,25 +64,44 @@ export interface InstanceSpec {
   readonly rdbFiles?: readonly string[];
 }
 
-export interface BucketSpec {
+export interface BucketSpec extends BucketSettings {
   readonly name: string;
   /** As Tair writes it, without `oss-`: `cn-hangzhou`. */
   readonly region: string;
   readonly accountId?: string;
+}
+
+/** What can be changed of a bucket. */
+export interface BucketSettings {
   /** Default: never switched on. */
   readonly versioning?: 'Enabled' | 'Suspended';
   /** Default: none. */
   readonly lifecycle?: readonly LifecycleRule[];
+  /** How objects are encrypted that come without a wish of their own. Default: not at all. */
+  readonly encryption?: { readonly algorithm: 'AES256' | 'KMS' | 'SM4'; readonly keyId?: string };
+  /** Default: false. */
+  readonly blocksPublicAccess?: boolean;
+  readonly policy?: PolicyDocument;
+  /** Objects that nobody may replace. Without effect once versioning was switched on. */
+  readonly overwriteRules?: readonly OverwriteRule[];
 }
 
 /** Nothing of it is carried out: the rules are only told. */
 export interface LifecycleRule {
+  readonly id?: string;
   readonly prefix: string;
   readonly isEnabled: boolean;
   /** Days after which unfinished multipart uploads are ended; none if left out. */
   readonly abortUploadsAfterDays?: number;
   /** Days after which objects are deleted; never if left out. */
   readonly expireAfterDays?: number;
+  readonly transitions?: readonly { readonly days: number; readonly storageClass: string }[];
+}
+
+export interface OverwriteRule {
+  readonly id?: string;
+  readonly prefix?: string;
+  readonly suffix?: string;
 }
 
 export interface FunctionSpec {

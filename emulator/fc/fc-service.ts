@@ -262,6 +262,7 @@ function createService(world: World, cloud: Cloud, track: Track): Service {
             caller,
             functionName,
             qualifier: request.url.searchParams.get('qualifier') ?? 'LATEST',
+            isQualified: request.url.searchParams.has('qualifier'),
             ...(taskId === undefined ? {} : { taskId }),
           };
           return await track(Promise.resolve(action(call, cloud)));

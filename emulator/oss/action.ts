@@ -1,6 +1,7 @@
 /** What the actions of OSS have in common: how they are called, and what they declare about themselves. */
 import type { Reply, Request } from '../http.ts';
 import type { Principal } from '../identity.ts';
+import type { Address } from './address.ts';
 import type { Bucket, Store } from './store.ts';
 
 interface ServiceCall {
@@ -14,8 +15,8 @@ interface ServiceCall {
   readonly bucketName: string;
   /** The region that the request was sent to or signed for. */
   readonly region: string;
-  /** Throws AccessDenied unless the caller's policy has this action as well. */
-  readonly demand: (permission: string) => void;
+  /** Throws AccessDenied unless the caller may do this as well, with what the request is about or with something else. */
+  readonly demand: (permission: string, other?: Address) => void;
 }
 
 /** The bucket is there, and belongs to the caller's account. */

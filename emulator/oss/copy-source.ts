@@ -19,7 +19,7 @@ export function findCopySource({ request, store, principal, bucket, demand }: Ob
     throw accessDenied('The bucket you access does not belong to you.');
   if (source.region !== bucket.region)
     throw accessDenied('Target object does not reside in the same data center as source object.');
-  demand('oss:GetObject');
+  demand('oss:GetObject', { bucket: bucketName, key });
   const object = source.objects.get(key);
   if (object === undefined) throw noSuchKey(key);
   const match = headers['x-oss-copy-source-if-match'];

@@ -7,9 +7,13 @@ import { deleteBucket } from './actions/delete-bucket.ts';
 import { deleteMultipleObjects } from './actions/delete-multiple-objects.ts';
 import { deleteObject } from './actions/delete-object.ts';
 import { deleteObjectTagging } from './actions/delete-object-tagging.ts';
+import { getBucketEncryption } from './actions/get-bucket-encryption.ts';
 import { getBucketInfo } from './actions/get-bucket-info.ts';
 import { getBucketLifecycle } from './actions/get-bucket-lifecycle.ts';
 import { getBucketLocation } from './actions/get-bucket-location.ts';
+import { getBucketOverwriteConfig } from './actions/get-bucket-overwrite-config.ts';
+import { getBucketPolicy } from './actions/get-bucket-policy.ts';
+import { getBucketPublicAccessBlock } from './actions/get-bucket-public-access-block.ts';
 import { getBucketVersioning } from './actions/get-bucket-versioning.ts';
 import { getObject } from './actions/get-object.ts';
 import { getObjectMeta } from './actions/get-object-meta.ts';
@@ -40,10 +44,7 @@ export function findAction(request: Request, address: Address): Action | undefin
 function bucketAction(method: string, query: URLSearchParams): Action | undefined {
   switch (method) {
     case 'GET':
-      if (query.has('bucketInfo')) return getBucketInfo;
-      if (query.has('location')) return getBucketLocation;
-      if (query.has('versioning')) return getBucketVersioning;
-      if (query.has('lifecycle')) return getBucketLifecycle;
+      for (const [name, action] of Object.entries(SETTINGS)) if (query.has(name)) return action;
       if (query.has('uploads')) return listMultipartUploads;
       return query.get('list-type') === '2' ? listObjectsV2 : listObjects;
     case 'PUT':
@@ -57,9 +58,20 @@ function bucketAction(method: string, query: URLSearchParams): Action | undefine
   }
 }
 
-/** Told, and never changed. */
+/** Told, and never changed by a request: ROS changes them, and tests. */
+const SETTINGS: Readonly<Record<string, Action>> = {
+  bucketInfo: getBucketInfo,
+  encryption: getBucketEncryption,
+  lifecycle: getBucketLifecycle,
+  location: getBucketLocation,
+  overwriteConfig: getBucketOverwriteConfig,
+  policy: getBucketPolicy,
+  publicAccessBlock: getBucketPublicAccessBlock,
+  versioning: getBucketVersioning,
+};
+
 function isSetting(query: URLSearchParams): boolean {
-  return query.has('versioning') || query.has('lifecycle');
+  return Object.keys(SETTINGS).some((name) => query.has(name));
 }
 
 function objectAction(method: string, query: URLSearchParams, isCopy: boolean): Action | undefined {
@@ -94,12 +106,10 @@ const NOT_EMULATED: ReadonlySet<string> = new Set([
   'asyncFetch',
   'callback',
   'cors',
-  'encryption',
   'inventory',
   'live',
   'logging',
   'metaQuery',
-  'policy',
   'position',
   'qosInfo',
   'referer',

@@ -19,14 +19,27 @@ const KEPT = new Set([
 ]);
 
 /** What the headers of PutObject, InitiateMultipartUpload or CopyObject say about the object to be. */
-export function describeObject(headers: Headers): Description {
+export function describeObject(headers: Headers, { encryption }: Pick<Bucket, 'encryption'>): Description {
   const storageClass = oneOf(headers, 'x-oss-storage-class', STORAGE_CLASSES) ?? 'Standard';
   oneOf(headers, 'x-oss-server-side-encryption', ENCRYPTIONS);
   const kept = Object.entries(headers).filter(([name]) => KEPT.has(name) || name.startsWith('x-oss-meta-'));
   return {
-    headers: { 'content-type': 'application/octet-stream', ...Object.fromEntries(kept) },
+    headers: {
+      'content-type': 'application/octet-stream',
+      ...(headers['x-oss-server-side-encryption'] === undefined ? ofBucket(encryption) : {}),
+      ...Object.fromEntries(kept),
+    },
     storageClass,
     tags: readTags([...new URLSearchParams(headers['x-oss-tagging'] ?? '')]),
+  };
+}
+
+function ofBucket(encryption: Bucket['encryption']): Headers {
+  if (encryption === undefined) return {};
+  const { algorithm, keyId } = encryption;
+  return {
+    'x-oss-server-side-encryption': algorithm,
+    ...(keyId === undefined ? {} : { 'x-oss-server-side-encryption-key-id': keyId }),
   };
 }
 
@@ -53,9 +66,18 @@ export function encryptionHeaders({ headers }: Description): Record<string, stri
   );
 }
 
-/** Not with versioning, also if it is suspended: then every write is a version, and the header means nothing. */
-export const forbidsOverwrite = (headers: Headers, { versioning }: Pick<Bucket, 'versioning'>): boolean =>
-  versioning === undefined && headers['x-oss-forbid-overwrite']?.toLowerCase() === 'true';
+/**
+ * By the request's header or by a rule of the bucket. Not with versioning, also if it is suspended: then every write is
+ * a version, and neither means anything.
+ */
+export function forbidsOverwrite(headers: Headers, bucket: Bucket, key: string): boolean {
+  if (bucket.versioning !== undefined) return false;
+  if (headers['x-oss-forbid-overwrite']?.toLowerCase() === 'true') return true;
+  const { overwriteRules = [] } = bucket;
+  return overwriteRules.some(
+    ({ prefix = '', suffix = '' }) => key.startsWith(prefix) && key.endsWith(suffix),
+  );
+}
 
 /** https://www.alibabacloud.com/help/en/oss/user-guide/object-tagging-8 */
 export function readTags(pairs: readonly (readonly [string, string])[]): Readonly<Record<string, string>> {

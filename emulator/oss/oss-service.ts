@@ -4,8 +4,9 @@
  */
 import { join } from 'node:path';
 import { ServiceError, type Reply, type Request, type Route, type Service } from '../http.ts';
-import { isAllowed, type Principal } from '../identity.ts';
-import type { BucketSpec, World } from '../world.ts';
+import { verdictOn, type Principal } from '../identity.ts';
+import { many, matches, type Statement } from '../policy.ts';
+import type { BucketSettings, BucketSpec, World } from '../world.ts';
 import type { Action } from './action.ts';
 import { addressesOf, resourceOf, type Address } from './address.ts';
 import { findAction } from './find-action.ts';
@@ -21,6 +22,11 @@ export interface Oss {
   stop(): Promise<void>;
   /** Does nothing when the bucket exists. */
   createBucket(spec: BucketSpec): Promise<void>;
+  /** Undefined when there is no such bucket. */
+  bucket(name: string): Bucket | undefined;
+  /** Replaces the settings that are given. */
+  configure(bucket: string, settings: BucketSettings): Promise<void>;
+  deleteBucket(bucket: string): Promise<void>;
   /** The bucket's objects in the order of their keys. Throws when there is no such bucket, as do all below. */
   list(bucket: string): readonly StoredObject[];
   /** The whole object. Throws when it is not there. */
@@ -48,6 +54,9 @@ export async function createOss(world: World, buckets: readonly BucketSpec[]): P
     service: createService(world, store),
     stop: async () => store.settled(),
     createBucket,
+    bucket: (name) => store.bucket(name),
+    configure: async (bucket, settings) => bucketOf(bucket).configure(settings),
+    deleteBucket: async (bucket) => store.deleteBucket(bucketOf(bucket).name),
     list: (bucket) => bucketOf(bucket).keys.map((key) => objectOf(bucket, key)),
     read: async (bucket, key) => {
       const pieces: Buffer[] = [];
@@ -86,7 +95,7 @@ function createService(world: World, store: Store): Service {
         'NotImplemented',
         'A header or query you provided implies functionality that is not implemented.',
       );
-    const allowed = authorize(principal, action, address, bucket);
+    const allowed = authorize(request, principal, action, address, bucket);
     const call = {
       request,
       query: request.url.searchParams,
@@ -95,7 +104,8 @@ function createService(world: World, store: Store): Service {
       now: world.clock.now(),
       bucketName: address.bucket ?? '',
       region: address.region ?? regionOfSignature(request) ?? 'cn-hangzhou',
-      demand: (permission: string) => demand(allowed, permission),
+      demand: (permission: string, other?: Address) =>
+        demand(request, allowed, permission, other ?? address, store.bucket((other ?? address).bucket ?? '')),
     };
     if (action.on === 'service') return action.perform(call);
     const present = found(bucket, noSuchBucket(call.bucketName));
@@ -137,6 +147,7 @@ function chooseAddress(request: Request, world: World): Address {
 }
 
 function authorize(
+  request: Request,
   principal: Principal | undefined,
   action: Action,
   address: Address,
@@ -156,13 +167,52 @@ function authorize(
         { Bucket: bucket.name, Endpoint: `oss-${bucket.region}.aliyuncs.com`, EC: '0003-00001403' },
       );
   }
-  demand(principal, action.permission);
+  demand(request, principal, action.permission, address, bucket);
   return principal;
 }
 
-function demand(principal: Principal, permission: string): void {
-  if (!isAllowed(principal, permission))
-    throw accessDenied(`The policy of the caller does not allow ${permission}.`, '0003-00000301');
+/** The policies of the caller and of the bucket together must allow it, and neither may deny it. */
+function demand(
+  request: Request,
+  principal: Principal,
+  permission: string,
+  address: Address,
+  bucket: Bucket | undefined,
+): void {
+  const resource = arnOf(principal, address, bucket);
+  const query = request.url.searchParams;
+  const context = {
+    'acs:SecureTransport': String(request.isSecure),
+    'acs:SourceIp': '127.0.0.1',
+    'oss:Prefix': query.get('prefix') ?? '',
+    'oss:Delimiter': query.get('delimiter') ?? '',
+  };
+  const ofBucket = (bucket?.policy?.Statement ?? []).filter((statement) => speaksTo(statement, principal));
+  const verdict = verdictOn(principal, { action: permission, resource, context }, ofBucket);
+  if (verdict === 'denied')
+    throw accessDenied(`A policy denies ${permission} on ${resource}.`, '0003-00000201');
+  if (verdict === 'silent')
+    throw accessDenied(
+      `The policy of the caller does not allow ${permission} on ${resource}.`,
+      '0003-00000301',
+    );
+}
+
+/** https://www.alibabacloud.com/help/en/oss/user-guide/overview-25 */
+function arnOf(
+  principal: Principal,
+  { bucket: name, key, region }: Address,
+  bucket: Bucket | undefined,
+): string {
+  const place = `acs:oss:oss-${bucket?.region ?? region ?? 'cn-hangzhou'}:${bucket?.accountId ?? principal.accountId}`;
+  if (name === undefined) return `${place}:*`;
+  return `${place}:${name}${key === undefined ? '' : `/${key}`}`;
+}
+
+/** A bucket policy names accounts by their id, roles by the ARN of their sessions, everybody by `*`. */
+function speaksTo({ Principal: named = [] }: Statement, { accountId, arn }: Principal): boolean {
+  const session = arn.replace(/^acs:ram::(\d+):assumed-role\//, 'arn:sts::$1:assumed-role/');
+  return many(named).some((one) => one === '*' || one === accountId || matches(one, session));
 }
 
 /** Where a bucket is made when neither the host name nor the request says it. */

@@ -8,7 +8,7 @@ import { createReadStream } from 'node:fs';
 import { mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import type { BucketSpec, LifecycleRule } from '../world.ts';
+import type { BucketSettings, BucketSpec, LifecycleRule } from '../world.ts';
 import { positionOf } from './key-order.ts';
 
 /** Bytes in one file of the bucket's `data` folder. */
@@ -52,17 +52,18 @@ export interface Upload extends Description {
   readonly parts: ReadonlyMap<number, Part>;
 }
 
-export interface Bucket {
+export interface Bucket extends BucketSettings {
   readonly name: string;
   readonly region: string;
   readonly accountId: string;
   readonly createdAt: number;
-  readonly versioning?: 'Enabled' | 'Suspended';
   readonly lifecycle: readonly LifecycleRule[];
   readonly objects: ReadonlyMap<string, StoredObject>;
   /** The objects' keys in listing order. */
   readonly keys: readonly string[];
   readonly uploads: ReadonlyMap<string, Upload>;
+  /** Replaces the settings that are given, and only those. */
+  configure(settings: BucketSettings): Promise<void>;
   /** The path of a new data file. Nothing is known of it until an object or part names it. */
   newDataFile(): { readonly name: string; readonly path: string };
   /** Deletes data files that no object or part names: the leavings of a request that failed. */
@@ -210,12 +211,17 @@ async function openBucket(folder: string, file: BucketFile): Promise<OpenBucket>
 
   await load(root, objects, keys, uploads);
 
-  return {
+  const bucket: OpenBucket = {
     ...file,
     lifecycle: file.lifecycle ?? [],
     objects,
     keys,
     uploads,
+    async configure(settings) {
+      Object.assign(bucket, settings);
+      Object.assign(file, settings);
+      await afterwards(async () => writeJson(join(root, 'bucket.json'), file));
+    },
     newDataFile() {
       const name = randomUUID();
       return { name, path: dataPath(name) };
@@ -301,6 +307,7 @@ async function openBucket(folder: string, file: BucketFile): Promise<OpenBucket>
       await written;
     },
   };
+  return bucket;
 }
 
 /** Reads what an earlier run left behind, and deletes what it did not finish. */

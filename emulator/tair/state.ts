@@ -24,14 +24,26 @@ export interface TairState {
 
 export type TairAction = (state: TairState) => Action;
 
-/** Throws when the caller's role does not allow the action. */
-export function authorize(call: Call, action: string): void {
-  if (isAllowed(call.principal, `kvstore:${action}`)) return;
+/** Actions that work on no single instance: only a statement on `*` allows them. */
+const ON_NO_INSTANCE = new Set(['DescribeRegions', 'DescribeInstances']);
+
+/** Throws when the caller's policies do not allow the action on the instance that the call names. */
+export function authorize(state: TairState, call: Call, action: string): void {
+  const resource = ON_NO_INSTANCE.has(action) ? '*' : resourceOf(state, call);
+  if (isAllowed(call.principal, { action: `kvstore:${action}`, resource })) return;
   throw new ServiceError(
     403,
     'Forbidden.RAM',
     "User not authorized to operate on the specified resource, or this API doesn't support RAM.",
   );
+}
+
+/** An instance that is not there is asked about as one of the caller's. */
+function resourceOf({ instances }: TairState, { principal, parameters }: Call): string {
+  const id = parameters.get('InstanceId') ?? '';
+  const instance = instances.get(id);
+  const region = instance?.spec.region ?? parameters.get('RegionId') ?? '';
+  return `acs:kvstore:${region}:${instance?.accountId ?? principal.accountId}:instance/${id}`;
 }
 
 /**

@@ -10,7 +10,7 @@ export function putCustomEvent(take: (event: CustomEvent) => void, now: () => nu
   return {
     methods: ['POST', 'GET'],
     perform(call) {
-      if (!isAllowed(call.principal, 'cms:PutCustomEvent'))
+      if (!isAllowed(call.principal, { action: 'cms:PutCustomEvent', resource: '*' }))
         throw new ServiceError(403, 'NoPermission', 'You are not authorized to perform this action.');
       const events = [...eventsIn(call, now)];
       if (events.length === 0) throw invalid('EventInfo is mandatory for this action.');

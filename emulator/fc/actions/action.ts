@@ -14,6 +14,8 @@ export interface Call {
   readonly serviceName?: string;
   readonly taskId?: string;
   readonly qualifier?: string;
+  /** True when the request names the qualifier itself. */
+  readonly isQualified?: boolean;
 }
 
 export interface Cloud {
@@ -27,8 +29,7 @@ export function authorize(call: Call, { functions }: Cloud, ramAction: string): 
   const { caller, functionName, serviceName, qualifier } = call;
   const spec = find(functions, functionName, serviceName);
   const own = spec !== undefined && accountOf(spec) === caller.accountId ? spec : undefined;
-  if (!isAllowed(caller, ramAction))
-    throw new ServiceError(403, 'AccessDenied', `the caller is not authorized to perform '${ramAction}'`);
+  demand(call, ramAction, spec?.region);
   if (own === undefined && serviceName !== undefined && !hasService(functions, serviceName, caller))
     throw new ServiceError(404, 'ServiceNotFound', `service '${serviceName}' does not exist`);
   if (own === undefined)
@@ -40,6 +41,21 @@ export function authorize(call: Call, { functions }: Cloud, ramAction: string): 
       `version '${qualifier}' of function '${functionName}' does not exist`,
     );
   return own;
+}
+
+/** Throws AccessDenied unless the caller's policies allow the action on the function that the call names. */
+export function demand(call: Call, action: string, region = '*'): void {
+  const { caller, functionName, serviceName, qualifier, isQualified = false } = call;
+  const name = `functions/${functionName}`;
+  const path = serviceName === undefined ? name : `services/${serviceName}.${qualifier}/${name}`;
+  const suffix = serviceName === undefined && isQualified ? `/${qualifier}` : '';
+  const resource = `acs:fc:${region}:${caller.accountId}:${path}${suffix}`;
+  if (!isAllowed(caller, { action, resource }))
+    throw new ServiceError(
+      403,
+      'AccessDenied',
+      `the caller is not authorized to perform '${action}' on resource '${resource}'`,
+    );
 }
 
 /** Functions that were made with the older generation are called `service$function` in the newer one. */

@@ -39,7 +39,7 @@ export const completeMultipartUpload: ObjectAction = {
 
     const object = assemble(upload, parts, now);
     const outcome = await bucket.complete(upload.uploadId, object, {
-      unlessExists: forbidsOverwrite(request.headers, bucket),
+      unlessExists: forbidsOverwrite(request.headers, bucket, object.key),
     });
     if (outcome === 'gone') throw noSuchUpload(upload.uploadId);
     if (outcome === 'exists') throw fileAlreadyExists('0042-00000214');

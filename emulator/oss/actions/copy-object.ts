@@ -17,10 +17,10 @@ export const copyObject: ObjectAction = {
     const source = findCopySource(call);
     if (source.object.size > MAX_COPY_BYTES)
       throw new OssError(400, 'EntityTooLarge', 'The object is too large to be copied in one request.');
-    const unlessExists = forbidsOverwrite(request.headers, bucket);
+    const unlessExists = forbidsOverwrite(request.headers, bucket, key);
     if (unlessExists && bucket.objects.has(key)) throw fileAlreadyExists('0026-00000002');
     const replaces = request.headers['x-oss-metadata-directive']?.toUpperCase() === 'REPLACE';
-    const given = describeObject(request.headers);
+    const given = describeObject(request.headers, bucket);
     const description = {
       headers: replaces ? given.headers : source.object.headers,
       storageClass:

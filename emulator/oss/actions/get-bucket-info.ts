@@ -11,7 +11,7 @@ export const getBucketInfo: BucketAction = {
     return xmlReply('BucketInfo', {
       Bucket: {
         AccessMonitor: 'Disabled',
-        BlockPublicAccess: true,
+        BlockPublicAccess: bucket.blocksPublicAccess ?? false,
         CreationDate: new Date(bucket.createdAt).toISOString(),
         CrossRegionReplication: 'Disabled',
         DataRedundancyType: 'LRS',
@@ -21,7 +21,10 @@ export const getBucketInfo: BucketAction = {
         StorageClass: 'Standard',
         Owner: { DisplayName: bucket.accountId, ID: bucket.accountId },
         AccessControlList: { Grant: 'private' },
-        ServerSideEncryptionRule: { SSEAlgorithm: 'None' },
+        ServerSideEncryptionRule: {
+          SSEAlgorithm: bucket.encryption?.algorithm ?? 'None',
+          KMSMasterKeyID: bucket.encryption?.keyId,
+        },
         BucketPolicy: { LogBucket: '', LogPrefix: '' },
       },
     });

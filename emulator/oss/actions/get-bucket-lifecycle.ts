@@ -13,13 +13,17 @@ export const getBucketLifecycle: BucketAction = {
         BucketName: bucket.name,
       });
     return xmlReply('LifecycleConfiguration', {
-      Rule: bucket.lifecycle.map(({ prefix, isEnabled, abortUploadsAfterDays, expireAfterDays }, index) => ({
-        ID: `rule-${index + 1}`,
-        Prefix: prefix,
-        Status: isEnabled ? 'Enabled' : 'Disabled',
-        Expiration: expireAfterDays === undefined ? undefined : { Days: expireAfterDays },
+      Rule: bucket.lifecycle.map((rule, index) => ({
+        ID: rule.id ?? `rule-${index + 1}`,
+        Prefix: rule.prefix,
+        Status: rule.isEnabled ? 'Enabled' : 'Disabled',
+        Expiration: rule.expireAfterDays === undefined ? undefined : { Days: rule.expireAfterDays },
+        Transition: (rule.transitions ?? []).map(({ days, storageClass }) => ({
+          Days: days,
+          StorageClass: storageClass,
+        })),
         AbortMultipartUpload:
-          abortUploadsAfterDays === undefined ? undefined : { Days: abortUploadsAfterDays },
+          rule.abortUploadsAfterDays === undefined ? undefined : { Days: rule.abortUploadsAfterDays },
       })),
     });
   },

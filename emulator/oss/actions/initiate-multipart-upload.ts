@@ -13,8 +13,8 @@ export const initiateMultipartUpload: ObjectAction = {
   async perform({ request, query, bucket, key, now, demand }) {
     if (request.headers['x-oss-tagging'] !== undefined) demand('oss:PutObjectTagging');
     const encode = keyEncoding(query);
-    const description = describeObject(request.headers);
-    if (forbidsOverwrite(request.headers, bucket) && bucket.objects.has(key))
+    const description = describeObject(request.headers, bucket);
+    if (forbidsOverwrite(request.headers, bucket, key) && bucket.objects.has(key))
       throw fileAlreadyExists('0042-00000214');
     const uploadId = randomBytes(16).toString('hex').toUpperCase();
     await bucket.addUpload({ ...description, uploadId, key, initiatedAt: now, parts: new Map() });

@@ -10,8 +10,8 @@ export const putObject: ObjectAction = {
   permission: 'oss:PutObject',
   async perform({ request, bucket, key, now, demand }) {
     if (request.headers['x-oss-tagging'] !== undefined) demand('oss:PutObjectTagging');
-    const description = describeObject(request.headers);
-    const unlessExists = forbidsOverwrite(request.headers, bucket);
+    const description = describeObject(request.headers, bucket);
+    const unlessExists = forbidsOverwrite(request.headers, bucket, key);
     if (unlessExists && bucket.objects.has(key)) throw fileAlreadyExists('0026-00000002');
     const received = await receiveBody(request, bucket);
     const object = {

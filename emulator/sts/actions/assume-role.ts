@@ -23,7 +23,8 @@ export const assumeRole = (identity: Identity): Action => ({
     const role = identity.role(arn);
     if (role === undefined)
       throw new ServiceError(404, 'EntityNotExist.Role', 'The specified Role not exists.');
-    if (!isAllowed(call.principal, 'sts:AssumeRole') || !isTrusted(role, call))
+    const question = { action: 'sts:AssumeRole', resource: role.arn };
+    if (!isAllowed(call.principal, question) || !isTrusted(role, call))
       throw new ServiceError(
         403,
         'NoPermission',

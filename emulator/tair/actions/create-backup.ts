@@ -13,7 +13,7 @@ const DAY_MS = 24 * 3_600_000;
 export const createBackup: TairAction = (state) => ({
   methods: ['POST', 'GET'],
   async perform(call) {
-    authorize(call, 'CreateBackup');
+    authorize(state, call, 'CreateBackup');
     const instance = findInstance(state, call);
     state.createBackupCalls.set(instance.id, (state.createBackupCalls.get(instance.id) ?? 0) + 1);
     const retainDays = readRetention(call);

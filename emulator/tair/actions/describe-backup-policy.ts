@@ -8,7 +8,7 @@ const DAY_MS = 24 * HOUR_MS;
 export const describeBackupPolicy: TairAction = (state) => ({
   methods: ['POST', 'GET'],
   perform(call) {
-    authorize(call, 'DescribeBackupPolicy');
+    authorize(state, call, 'DescribeBackupPolicy');
     const { spec } = findInstance(state, call);
     const today = Math.floor(state.world.clock.now() / DAY_MS) * DAY_MS;
     const next = [today, today + DAY_MS]

@@ -11,7 +11,7 @@ const LISTED_MS = 24 * 3_600_000;
 export const describeBackupTasks: TairAction = (state) => ({
   methods: ['POST', 'GET'],
   perform(call) {
-    authorize(call, 'DescribeBackupTasks');
+    authorize(state, call, 'DescribeBackupTasks');
     const instance = findInstance(state, call);
     const jobId = readInteger(call, 'BackupJobId');
     if (Number.isNaN(jobId)) throw malformed('BackupJobId');

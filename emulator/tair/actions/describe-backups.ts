@@ -14,7 +14,7 @@ const PAGE_SIZES = [30, 50, 100, 200, 300];
 export const describeBackups: TairAction = (state) => ({
   methods: ['POST', 'GET'],
   perform(call) {
-    authorize(call, 'DescribeBackups');
+    authorize(state, call, 'DescribeBackups');
     const instance = findInstance(state, call);
     const window = readWindow(call);
     const page = readPage(call, 30, (size) => PAGE_SIZES.includes(size));

@@ -15,7 +15,7 @@ const PAGE_SIZES = [5, 10, 15, 20, 30, 50, 100, 200, 300];
 export const describeClusterBackupList: TairAction = (state) => ({
   methods: ['GET'],
   perform(call) {
-    authorize(call, 'DescribeClusterBackupList');
+    authorize(state, call, 'DescribeClusterBackupList');
     required(call, 'RegionId');
     const instance = findInstance(state, call);
     const window = readWindow(call);

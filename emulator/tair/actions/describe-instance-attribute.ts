@@ -5,7 +5,7 @@ import { authorize, findInstance, type TairAction } from '../state.ts';
 export const describeInstanceAttribute: TairAction = (state) => ({
   methods: ['POST', 'GET'],
   perform(call) {
-    authorize(call, 'DescribeInstanceAttribute');
+    authorize(state, call, 'DescribeInstanceAttribute');
     return { Instances: { DBInstanceAttribute: [describeAttribute(findInstance(state, call))] } };
   },
 });

@@ -15,7 +15,7 @@ const MAX_TAGS = 5;
 export const describeInstances: TairAction = (state) => ({
   methods: ['POST', 'GET'],
   perform(call) {
-    authorize(call, 'DescribeInstances');
+    authorize(state, call, 'DescribeInstances');
     const page = readPage(call, DEFAULT_PAGE_SIZE, (size) => size >= 1 && size <= MAX_PAGE_SIZE);
     const region = call.parameters.get('RegionId') ?? '';
     if (region !== '' && !knownRegions(state.instances.values()).includes(region))

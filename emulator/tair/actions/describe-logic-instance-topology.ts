@@ -11,7 +11,7 @@ const FIRST_HOST = 6_889_415;
 export const describeLogicInstanceTopology: TairAction = (state) => ({
   methods: ['POST', 'GET'],
   perform(call) {
-    authorize(call, 'DescribeLogicInstanceTopology');
+    authorize(state, call, 'DescribeLogicInstanceTopology');
     const instance = findInstance(state, call);
     if (instance.architecture === 'standard')
       throw new ServiceError(

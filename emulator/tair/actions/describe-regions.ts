@@ -19,7 +19,7 @@ const REGIONS: Readonly<Record<string, string>> = {
 export const describeRegions: TairAction = (state) => ({
   methods: ['POST', 'GET'],
   perform(call) {
-    authorize(call, 'DescribeRegions');
+    authorize(state, call, 'DescribeRegions');
     return {
       RegionIds: {
         KVStoreRegion: knownRegions(state.instances.values()).map((region) => ({

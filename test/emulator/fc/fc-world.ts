@@ -14,7 +14,7 @@ import { createFc, type Fc, type FcOptions } from '../../../emulator/fc/fc-servi
 import { listen } from '../../../emulator/http.ts';
 import { createIdentity, type AccessKey, type Role, type Session } from '../../../emulator/identity.ts';
 import { createJournal } from '../../../emulator/journal.ts';
-import type { FunctionSpec, World } from '../../../emulator/world.ts';
+import { noEndpoints, type FunctionSpec, type World } from '../../../emulator/world.ts';
 
 const ACCOUNT_ID = '1111111111111111';
 const ROOT = join(__dirname, '..', '..', '..');
@@ -42,7 +42,7 @@ export async function startFc(options: FcOptions = {}): Promise<FcWorld> {
     identity: createIdentity(clock),
     folder,
     accountId: ACCOUNT_ID,
-    endpoints: { tair: '', oss: '', fc: '', sts: '', cms: '', download: '' },
+    endpoints: noEndpoints(),
   };
   const accessKey = world.identity.addAccount(ACCOUNT_ID);
   const role = world.identity.addRole({

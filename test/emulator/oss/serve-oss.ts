@@ -6,6 +6,7 @@ import { listen } from '../../../emulator/http.ts';
 import { createIdentity } from '../../../emulator/identity.ts';
 import { createJournal } from '../../../emulator/journal.ts';
 import { createOss } from '../../../emulator/oss/oss-service.ts';
+import { noEndpoints } from '../../../emulator/world.ts';
 
 /** What it says first. */
 export interface Started {
@@ -26,7 +27,7 @@ async function serve(folder: string): Promise<void> {
     identity: createIdentity(clock),
     folder,
     accountId: '1',
-    endpoints: { tair: '', oss: '', fc: '', sts: '', cms: '', download: '' },
+    endpoints: noEndpoints(),
   };
   world.identity.addAccount('1', { accessKeyId: 'LTAItest', accessKeySecret: 'secret' });
   const oss = await createOss(world, [{ name: 'my-backups', region: 'cn-hangzhou' }]);

@@ -10,7 +10,7 @@ import { createIdentity, type AccessKey } from '../../../emulator/identity.ts';
 import { createJournal } from '../../../emulator/journal.ts';
 import { createOss, type Oss } from '../../../emulator/oss/oss-service.ts';
 import { presignV1 } from '../../../emulator/oss/signature/v1.ts';
-import type { World } from '../../../emulator/world.ts';
+import { noEndpoints, type World } from '../../../emulator/world.ts';
 
 export const ACCOUNT_ID = '1111222233334444';
 export const OTHER_ACCOUNT_ID = '5555666677778888';
@@ -61,7 +61,7 @@ export async function startOss(folder?: string): Promise<Stage> {
     identity: createIdentity(clock),
     folder: home,
     accountId: ACCOUNT_ID,
-    endpoints: { tair: '', oss: '', fc: '', sts: '', cms: '', download: '' },
+    endpoints: noEndpoints(),
   };
   const key = world.identity.addAccount(ACCOUNT_ID);
   const oss = await createOss(world, [

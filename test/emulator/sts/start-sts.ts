@@ -1,8 +1,6 @@
 /** STS alone, over https as clients demand it, with two accounts and a role. */
 import { execFile } from 'node:child_process';
-import { createHmac, randomUUID } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { request as httpsRequest } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -13,7 +11,8 @@ import { createIdentity, type AccessKey, type Role } from '../../../emulator/ide
 import { createJournal } from '../../../emulator/journal.ts';
 import { createCertificate, type Certificate } from '../../../emulator/sts/certificate.ts';
 import { createSts } from '../../../emulator/sts/sts-service.ts';
-import type { World } from '../../../emulator/world.ts';
+import { noEndpoints, type World } from '../../../emulator/world.ts';
+import { askRpc, type RpcAnswer } from '../ask-rpc.ts';
 
 export const CALLER_ID = '1111111111111111';
 export const OWNER_ID = '2222222222222222';
@@ -39,7 +38,7 @@ export async function startSts(): Promise<RunningSts> {
     identity: createIdentity(clock),
     folder,
     accountId: CALLER_ID,
-    endpoints: { tair: '', oss: '', fc: '', sts: '', cms: '', download: '' },
+    endpoints: noEndpoints(),
   };
   const certificate = await createCertificate(folder);
   const listening = await listen(createSts(world), world, { tls: certificate });
@@ -64,57 +63,18 @@ export async function startSts(): Promise<RunningSts> {
   };
 }
 
-export interface Answer {
-  readonly status: number;
-  readonly body: Readonly<Record<string, unknown>>;
-}
+export type Answer = RpcAnswer;
 
 type Key = AccessKey & { readonly securityToken?: string };
 
-/** A request as version 1 of the signature has it: signed parameters in the query, the action's own in a form. */
 export async function ask(
   sts: RunningSts,
   action: string,
-  form: Readonly<Record<string, string>>,
+  parameters: Readonly<Record<string, string>>,
   key: Key = sts.caller,
 ): Promise<Answer> {
-  const query: Record<string, string> = {
-    Action: action,
-    Version: '2015-04-01',
-    Format: 'JSON',
-    Timestamp: new Date().toISOString().replace(/\.\d{3}/, ''),
-    SignatureMethod: 'HMAC-SHA1',
-    SignatureVersion: '1.0',
-    SignatureNonce: randomUUID(),
-    AccessKeyId: key.accessKeyId,
-    ...(key.securityToken === undefined ? {} : { SecurityToken: key.securityToken }),
-  };
-  const encode = (text: string): string => encodeURIComponent(text).replaceAll('*', '%2A');
-  const pairs = Object.entries({ ...query, ...form }).sort(([a], [b]) => (a < b ? -1 : 1));
-  const canonical = pairs.map(([name, value]) => `${encode(name)}=${encode(value)}`).join('&');
-  query['Signature'] = createHmac('sha1', `${key.accessKeySecret}&`)
-    .update(`POST&${encode('/')}&${encode(canonical)}`)
-    .digest('base64');
-  return new Promise((resolve, reject) => {
-    const request = httpsRequest(
-      `https://${sts.host}/?${new URLSearchParams(query).toString()}`,
-      {
-        method: 'POST',
-        ca: sts.certificate.cert,
-        headers: { 'content-type': 'application/x-www-form-urlencoded' },
-      },
-      (response) => {
-        let text = '';
-        response
-          .setEncoding('utf8')
-          .on('data', (piece: string) => (text += piece))
-          .once('end', () =>
-            resolve({ status: response.statusCode ?? 0, body: JSON.parse(text) as Answer['body'] }),
-          );
-      },
-    );
-    request.once('error', reject).end(new URLSearchParams(form).toString());
-  });
+  const endpoint = `https://${sts.host}`;
+  return askRpc({ endpoint, version: '2015-04-01', action, parameters, key, ca: sts.certificate.cert });
 }
 
 /** Runs a script against the service in a process that trusts the certificate as any client's would. */

@@ -11,13 +11,13 @@ import KvStore, {
 import OpenApi, { $OpenApiUtil } from '@alicloud/openapi-core';
 import { RuntimeOptions } from '@darabonba/typescript';
 import { createClock } from '../../../emulator/clock.ts';
-import { createFaults, type ServiceName } from '../../../emulator/faults.ts';
+import { createFaults } from '../../../emulator/faults.ts';
 import { listen, type Listening } from '../../../emulator/http.ts';
 import { createIdentity, type AccessKey } from '../../../emulator/identity.ts';
 import { createJournal } from '../../../emulator/journal.ts';
 import type { TairOptions } from '../../../emulator/tair/options.ts';
 import { createTair, type Tair } from '../../../emulator/tair/tair-service.ts';
-import type { InstanceSpec, World } from '../../../emulator/world.ts';
+import { noEndpoints, type InstanceSpec, type World } from '../../../emulator/world.ts';
 
 export const ACCOUNT_ID = '1111111111111111';
 
@@ -37,14 +37,7 @@ export async function startTair(
 ): Promise<RunningTair> {
   const folder = given ?? (await mkdtemp(join(tmpdir(), 'tairlift-tair-')));
   const clock = createClock();
-  const endpoints: Record<ServiceName, string> = {
-    tair: '',
-    oss: '',
-    fc: '',
-    sts: '',
-    cms: '',
-    download: '',
-  };
+  const endpoints = noEndpoints();
   const world: World = {
     clock,
     faults: createFaults(),
