@@ -37,6 +37,9 @@ describe('the layers', () => {
     ['emulator/a.ts', '../functions/core/crc64.ts', 'must not share code with what it checks'],
     ['cli/a.ts', '../functions/core/aliyun/oss.ts', 'through compose.ts only'],
     ['cli/b.ts', '../test/doubles/memory-store.ts', 'Nothing imports the tests'],
+    ['infra/a.ts', '../functions/core/compose.ts', 'nothing of how they work'],
+    ['infra/b.ts', '../functions/orchestrator/handler.ts', 'nothing of how they work'],
+    ['infra/c.ts', '../emulator/world.ts', 'depends on no tool and no test'],
   ])('%s must not import %s', async (file, imported, because) => {
     expect(await lint(file, imported)).toContain(because);
   });
@@ -47,6 +50,8 @@ describe('the layers', () => {
     ['functions/core/repository/b.ts', '../rdb/scanner.ts'],
     ['functions/core/transfer/b.ts', '../errors.ts'],
     ['cli/c.ts', '../functions/orchestrator/orchestrate.ts'],
+    ['infra/d.ts', '../functions/core/permissions.ts'],
+    ['infra/e.ts', '../functions/core/config.ts'],
   ])('%s may import %s', async (file, imported) => {
     expect(await lint(file, imported)).not.toContain('no-restricted-imports');
   });

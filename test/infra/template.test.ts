@@ -1,0 +1,79 @@
+/** What `npm run synth` writes, and what the template declares. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { generate } from '../../infra/generate.ts';
+import { synthesize } from '../../infra/template.ts';
+
+const ROOT = join(__dirname, '..', '..');
+
+interface Resource {
+  readonly Type: string;
+  readonly Properties: Readonly<Record<string, unknown>>;
+  readonly DeletionPolicy?: string;
+  readonly Condition?: string;
+}
+
+interface Template {
+  readonly Parameters: Readonly<Record<string, { readonly Default?: unknown }>>;
+  readonly Conditions: Readonly<Record<string, unknown>>;
+  readonly Resources: Readonly<Record<string, Resource>>;
+  readonly Outputs: Readonly<Record<string, unknown>>;
+}
+
+const text = readFileSync(join(ROOT, 'infra', 'template.json'), 'utf8');
+const template = JSON.parse(text) as Template;
+
+describe('what is made from code', () => {
+  it('stands in the repository as `npm run synth` makes it now', () => {
+    for (const [path, content] of generate(ROOT))
+      expect([path, readFileSync(join(ROOT, path), 'utf8')]).toEqual([path, content]);
+  });
+
+  it('is the same each time', () => {
+    expect(synthesize()).toBe(synthesize());
+  });
+});
+
+describe('the template', () => {
+  it('asks only for what nobody can know for somebody else', () => {
+    const asked = Object.entries(template.Parameters).filter(([, { Default }]) => Default === undefined);
+
+    expect(asked.map(([name]) => name)).toEqual(['Stage', 'BucketName', 'ContactGroup']);
+  });
+
+  it('uses every parameter and every condition, and none that is not there', () => {
+    const body = JSON.stringify([template.Conditions, template.Resources]);
+    const used = [
+      ...body.matchAll(/"Ref":"(\w+)"/g),
+      ...body.matchAll(/\$\{(\w+)\}/g),
+      ...body.matchAll(/"Fn::If":\["(\w+)"/g),
+      ...body.matchAll(/"Condition":"(\w+)"/g),
+    ].map(([, name = '']) => name);
+    const declared = [...Object.keys(template.Parameters), ...Object.keys(template.Conditions)];
+
+    // The contact group and the hours are for alarms, which are still to come.
+    expect([...new Set(used), 'ContactGroup', 'ExpectedRunHours'].sort()).toEqual(declared.sort());
+  });
+
+  it('names resources that are there', () => {
+    const named = [...JSON.stringify(template).matchAll(/"Fn::GetAtt":\["(\w+)"/g)].map(([, id]) => id ?? '');
+
+    expect(Object.keys(template.Resources)).toEqual(expect.arrayContaining([...new Set(named)]));
+  });
+
+  it('keeps the bucket when the stack is removed', () => {
+    const kept = Object.entries(template.Resources).filter(
+      ([, { DeletionPolicy }]) => DeletionPolicy === 'Retain',
+    );
+
+    expect(kept.map(([id]) => id)).toEqual(['BackupBucket']);
+  });
+
+  it('fits the limits of the service', () => {
+    // https://help.aliyun.com/en/ros/product-overview/limits
+    expect(Buffer.byteLength(text)).toBeLessThan(524_288);
+    expect(Object.keys(template.Resources).length).toBeLessThanOrEqual(200);
+    expect(Object.keys(template.Parameters).length).toBeLessThanOrEqual(200);
+    expect(Object.keys(template.Outputs).length).toBeLessThanOrEqual(200);
+  });
+});
