@@ -271,6 +271,11 @@ plans:
       'certificates as PEM text',
     ],
     [
+      'a key where certificates are',
+      '{ redis: "rediss://host", id: a1, cert: "-----BEGIN CERTIFICATE-----\\n-----BEGIN PRIVATE KEY-----\\nhush", keyFrom: KEY }',
+      'plans.a.targets.0.cert: certificates only',
+    ],
+    [
       'a certificate without its key',
       '{ redis: "rediss://host", id: a1, cert: "-----BEGIN CERTIFICATE-----" }',
       'cert and keyFrom',

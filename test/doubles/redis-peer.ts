@@ -21,6 +21,7 @@ export type Answer = string | Buffer | readonly (string | Buffer)[] | undefined;
 export async function startRedisPeer(
   answer: (words: readonly string[], socket: Socket) => Answer | Promise<Answer>,
   identity?: Identity,
+  host = '127.0.0.1',
 ): Promise<RedisPeer> {
   const commands: (readonly string[])[] = [];
   const sockets = new Set<Socket>();
@@ -47,7 +48,7 @@ export async function startRedisPeer(
       }
     });
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  await new Promise<void>((resolve) => server.listen(0, host, resolve));
   return {
     port: (server.address() as AddressInfo).port,
     commands,

@@ -1,5 +1,5 @@
 /** Backups of real servers while they are written to: pulled, stored, loaded, and compared with what was written. */
-import { writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { BackupError } from '../../functions/core/errors.ts';
@@ -131,6 +131,32 @@ describe('a backup of live servers', () => {
     expect(manifest.files).toEqual([
       expect.objectContaining({ parts: 1, rdb: expect.objectContaining({ keys: 0 }) }),
     ]);
+  });
+
+  it('is made of a server that could not save to its disk, and refuses writes for that', async () => {
+    const live = await servers.start('--repl-diskless-sync', 'yes', '--save', '3600 1');
+    await live.client.set('a', 'b');
+    await rm(live.folder, { recursive: true });
+    await live.client.bgsave();
+    await until(async () => (await live.client.info('persistence')).includes('last_bgsave_status:err'));
+    await expect(live.client.ping()).rejects.toThrow(/^MISCONF/);
+
+    expect(await backUp(serverAt(live))).toMatchObject({ level: 'parsed', files: [{ rdb: { keys: 1 } }] });
+  });
+
+  it('leaves no replica behind in the memory of a Sentinel', async () => {
+    const live = await servers.start('--repl-diskless-sync', 'yes');
+    await fill(live, 1000);
+    // Microseconds for each key: it is still under way when the Sentinel has looked.
+    await live.client.config('SET', 'rdb-key-save-delay', '20000');
+    const source = sourceOf(serverAt(live));
+    const pull = await source.pull?.(await instanceOf(source), signal);
+    const stream = await pull?.shards[0]?.open('orders.rdb', signal);
+
+    expect(await servers.replicasSeenBySentinel(live)).toBe(0);
+    expect(await live.client.info('replication')).toContain('connected_slaves:1');
+
+    stream?.close();
   });
 
   it('is made with an account that may replicate and nothing else', async () => {

@@ -1,6 +1,9 @@
 /** A snapshot over the wire: recorded by real servers of several versions, and cut, spoiled and refused by hand. */
 import { existsSync, readFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createCertificate, type Certificate } from '../../emulator/sts/certificate.ts';
 import type { BackupError } from '../../functions/core/errors.ts';
 import { describe as describeError } from '../../functions/core/errors.ts';
 import { createRdbScanner } from '../../functions/core/rdb/scanner.ts';
@@ -117,6 +120,7 @@ describe('a snapshot', () => {
 
     expect(peer?.commands).toEqual([
       ['PING'],
+      ['REPLCONF', 'listening-port', '-1'],
       ['REPLCONF', 'version', '9.0.0'],
       ['REPLCONF', 'capa', 'eof'],
       ['REPLCONF', 'rdb-only', '1'],
@@ -130,6 +134,16 @@ describe('a snapshot', () => {
     await start((words, socket) =>
       words[0] === 'REPLCONF' ? '-ERR Unrecognized REPLCONF option: version\r\n' : plain(words, socket),
     );
+
+    expect((await pull()).bytes.equals(file)).toBe(true);
+  });
+
+  it.each([
+    ['listening-port', '-ERR value is out of range'],
+    ['version', '-ERR Unrecognized version format: 9.0.0'],
+  ])('is had from servers that have something against our %s', async (option, line) => {
+    const plain = snapshotOf(RESYNC, `$${file.length}\r\n`, file);
+    await start((words, socket) => (words[1] === option ? `${line}\r\n` : plain(words, socket)));
 
     expect((await pull()).bytes.equals(file)).toBe(true);
   });
@@ -236,6 +250,8 @@ describe('a server that refuses', () => {
       /\+psync \+replconf \+ping/,
     ],
     ["-NOMASTERLINK Can't SYNC while not connected with my master", 'SOURCE_UNAVAILABLE', true, /primary/],
+    ["-ERR Can't SYNC while not connected with my master", 'SOURCE_UNAVAILABLE', true, /primary/],
+    ['-BUSY Redis is busy running a script.', 'SOURCE_UNAVAILABLE', true, /SCRIPT KILL/],
     ['-LOADING Redis is loading the dataset in memory', 'SOURCE_UNAVAILABLE', true, /loaded/],
     [
       "-ERR unknown command 'PSYNC', with args beginning with: '?' '-1'",
@@ -373,6 +389,65 @@ describe('a server that refuses', () => {
     await peer?.close();
 
     expect(await refused()).toMatchObject({ code: 'SOURCE_UNAVAILABLE', retryable: true });
+  });
+});
+
+describe('over TLS, a server', () => {
+  // The certificate is for localhost and 127.0.0.1. Other loopback addresses exist on Linux only.
+  const elsewhere = '127.0.0.2';
+  const whereElse = process.platform === 'linux' ? it : it.skip;
+  let folder: string;
+  let identity: Certificate;
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'tairlift-replication-'));
+    identity = await createCertificate(folder);
+  });
+  afterAll(async () => rm(folder, { recursive: true, force: true }));
+
+  const pullFrom = async (host: string, options: Partial<ReplicationOptions>): Promise<number> => {
+    const secure = { ...PLAIN, isSecure: true, password: 'hush', ...options };
+    const snapshot = await openSnapshot({ host, port: peer?.port ?? 0 }, NAME, secure, signal);
+    const filled = await snapshot.read(Buffer.alloc(file.length + 1), signal);
+    snapshot.close();
+    return filled;
+  };
+  const plain = snapshotOf(RESYNC, `$EOF:${MARK}\r\n`, file, MARK);
+  const answer: typeof plain = (words, socket) => (words[0] === 'AUTH' ? '+OK\r\n' : plain(words, socket));
+
+  it('is pulled from as over plain sockets', async () => {
+    await start(answer, identity);
+
+    expect(await pullFrom('127.0.0.1', { ca: identity.cert })).toBe(file.length);
+  });
+
+  it('whose certificate nobody vouches for gets no password', async () => {
+    await start(answer, identity);
+
+    await expect(pullFrom('127.0.0.1', {})).rejects.toMatchObject({
+      code: 'SOURCE_UNAVAILABLE',
+      retryable: false,
+    });
+    expect(peer?.commands).toEqual([]);
+  });
+
+  whereElse.each([
+    ['', {}],
+    [', nor for the name that was given', { knownHost: 'redis.example' }],
+  ])('whose certificate is not for its address%s gets no password', async (_what, options) => {
+    await start(answer, identity, elsewhere);
+
+    await expect(pullFrom(elsewhere, { ca: identity.cert, ...options })).rejects.toMatchObject({
+      code: 'SOURCE_UNAVAILABLE',
+      retryable: false,
+      hint: expect.stringContaining('the name that its certificate is for') as string,
+    });
+    expect(peer?.commands).toEqual([]);
+  });
+
+  whereElse('that is known by its address may show a certificate for the name that was given', async () => {
+    await start(answer, identity, elsewhere);
+
+    expect(await pullFrom(elsewhere, { ca: identity.cert, knownHost: 'localhost' })).toBe(file.length);
   });
 });
 

@@ -1,7 +1,11 @@
 /** Real servers for tests of the self-managed source, and what a test does with them: write all the time, and look. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Redis } from 'ioredis';
+import { findRedisServer } from '../../emulator/redis/find-redis-server.ts';
 import { loadRdb, startRedis, type RedisProcess } from '../../emulator/redis/redis-process.ts';
 import { serverSchema, type RedisServer } from '../../functions/core/redis/server.ts';
 
@@ -10,6 +14,8 @@ export interface Servers {
   start(...args: readonly string[]): Promise<RedisProcess>;
   /** So many primaries that share the slots evenly, each with so many replicas in sync. */
   startCluster(primaries: number): Promise<readonly RedisProcess[]>;
+  /** A Sentinel that watches the server; what it says when it has asked it for the first time: how many replicas there are. */
+  replicasSeenBySentinel(server: RedisProcess): Promise<number>;
   /** A server that has loaded this file. */
   load(rdb: Buffer): Promise<RedisProcess>;
   stop(): Promise<void>;
@@ -41,6 +47,34 @@ export async function openServers(): Promise<Servers> {
       );
       await joinCluster(nodes);
       return nodes;
+    },
+    replicasSeenBySentinel: async ({ port }) => {
+      const home = await mkdtemp(join(folder, 'sentinel-'));
+      const socket = join(home, 's');
+      const settings = [
+        'port 0',
+        `unixsocket ${socket}`,
+        `dir ${home}`,
+        `sentinel monitor it 127.0.0.1 ${port} 1`,
+      ];
+      await writeFile(join(home, 'sentinel.conf'), settings.join('\n'));
+      const sentinel = spawn(await findRedisServer(), [join(home, 'sentinel.conf'), '--sentinel'], {
+        stdio: 'ignore',
+      });
+      const client = new Redis({ path: socket, disconnectTimeout: 50 });
+      client.on('error', () => undefined);
+      try {
+        for (;;) {
+          const told = (await client.call('SENTINEL', 'MASTER', 'it')) as string[];
+          const valueOf = (name: string): number => Number(told[told.indexOf(name) + 1]);
+          if (valueOf('info-refresh') > 0) return valueOf('num-slaves');
+          await new Promise((resolve) => setTimeout(resolve, 20));
+        }
+      } finally {
+        client.disconnect();
+        sentinel.kill();
+        await once(sentinel, 'exit');
+      }
     },
     load: async (rdb) => {
       const file = join(folder, `loaded-${++number}.rdb`);

@@ -1,3 +1,4 @@
+import { runInThisContext } from 'node:vm';
 import { UNLIMITED, limitBandwidth } from '../../functions/core/transfer/bandwidth.ts';
 
 const { signal } = new AbortController();
@@ -26,6 +27,25 @@ describe('a limit of bandwidth', () => {
 
     // A lower bound of time cannot be missed by a slow machine.
     expect((performance.now() - startedAt) / 1000).toBeGreaterThan(spent / 2_000_000 - 0.3);
+  });
+
+  it('lets as many lanes wait as there are, and nobody is warned of a leak', async () => {
+    // The process that is warned, which is not the one that jest shows.
+    const warned = runInThisContext('process') as NodeJS.Process;
+    const warnings: string[] = [];
+    const onWarning = ({ message }: Error): void => void warnings.push(message);
+    warned.on('warning', onWarning);
+    const stop = new AbortController();
+    const bandwidth = limitBandwidth(1000, stop.signal);
+
+    const waiting = Array.from({ length: 16 }, async () => bandwidth.spend(60_000));
+    // A warning comes a turn later.
+    await new Promise((resolve) => setImmediate(resolve));
+    stop.abort();
+    await Promise.all(waiting);
+
+    warned.off('warning', onWarning);
+    expect(warnings).toEqual([]);
   });
 
   it('saves up no more than a burst while nothing is spent', () => {

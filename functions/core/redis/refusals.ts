@@ -62,10 +62,16 @@ const MEANINGS: readonly Meaning[] = [
     hint: 'it can be backed up when it has loaded',
   },
   {
-    test: /^(NOMASTERLINK|MASTERDOWN)\b/,
+    test: /^(NOMASTERLINK|MASTERDOWN)\b|^ERR Can't SYNC\b/,
     code: 'SOURCE_UNAVAILABLE',
     reason: 'it is a replica that has lost its primary, and its data may be old',
     hint: 'repair the replication, or name the primary',
+  },
+  {
+    test: /^BUSY\b/,
+    code: 'SOURCE_UNAVAILABLE',
+    reason: 'a script or a function keeps it busy',
+    hint: 'it can be backed up when that has ended; SCRIPT KILL or FUNCTION KILL ends it',
   },
   {
     test: /^ERR max number of clients/i,

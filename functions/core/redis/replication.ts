@@ -43,18 +43,39 @@ export async function logIn(
 ): Promise<Connection> {
   const connection = await openConnection(address, options, signal);
   try {
-    const { username, password } = options;
-    if (password !== undefined) {
-      const words = username === undefined ? ['AUTH', password] : ['AUTH', username, password];
-      await answered(connection, 'log in', words, true);
-    }
-    await answered(connection, 'greet', ['PING']);
+    await authenticate(connection, options);
+    await greet(connection);
     return connection;
   } catch (error) {
     connection.close();
     throw error;
   }
 }
+
+async function authenticate(connection: Connection, { username, password }: LoginOptions): Promise<void> {
+  if (password === undefined) return;
+  try {
+    await connection.call('AUTH', ...(username === undefined ? [] : [username]), password);
+  } catch (error) {
+    throw error instanceof ErrorReply ? explain(error, connection.name, 'log in', true) : error;
+  }
+}
+
+/** A server that could not save to its disk refuses PING as it refuses writes. All the more it wants to be backed up. */
+async function greet(connection: Connection): Promise<void> {
+  try {
+    await connection.call('PING');
+  } catch (error) {
+    if (!(error instanceof ErrorReply)) throw error;
+    if (!/^MISCONF\b/.test(error.text)) throw explain(error, connection.name, 'greet');
+  }
+}
+
+/**
+ * While it is pulled from, a server lists us among its replicas. Sentinels take each of them for one that stays, and
+ * miss it for ever when it has gone, also one of port 0, which is what silence means; what can be no port they pass over.
+ */
+const NO_PORT = '-1';
 
 /** What we can read, in the numbering of Valkey: without it, Valkey 9 sends what an older one could read, or fails to. */
 const VALKEY_VERSION = '9.0.0';
@@ -73,6 +94,7 @@ export async function openSnapshot(
 ): Promise<Snapshot> {
   const connection = await logIn(address, options, signal);
   try {
+    await announce(connection, 'listening-port', NO_PORT);
     await announce(connection, 'version', VALKEY_VERSION);
     // The server may send while it makes the snapshot, with a mark for its end: nothing is written to its disk.
     await announce(connection, 'capa', 'eof');
@@ -94,21 +116,9 @@ async function announce(connection: Connection, option: string, value: string): 
   } catch (error) {
     if (!(error instanceof ErrorReply)) throw error;
     if (/^ERR (Unrecognized REPLCONF|syntax error|value is not)/i.test(error.text)) return;
-    if (option === 'version' && /^ERR\b/.test(error.text) && !/unknown command/i.test(error.text)) return;
+    const isNeeded = option === 'capa' || option === 'rdb-only';
+    if (!isNeeded && /^ERR\b/.test(error.text) && !/unknown command/i.test(error.text)) return;
     throw explain(error, connection.name, 'announce a replica');
-  }
-}
-
-async function answered(
-  connection: Connection,
-  doing: string,
-  words: readonly string[],
-  isSecret = false,
-): Promise<void> {
-  try {
-    await connection.call(...words);
-  } catch (error) {
-    throw error instanceof ErrorReply ? explain(error, connection.name, doing, isSecret) : error;
   }
 }
 

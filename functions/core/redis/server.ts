@@ -45,6 +45,10 @@ const certificates = z
   .refine(
     (text) => text.includes('-----BEGIN CERTIFICATE-----'),
     'certificates as PEM text, such as "${env:REDIS_CA}"',
+  )
+  .refine(
+    (text) => !text.includes('PRIVATE KEY-----'),
+    'certificates only: there is a private key in it, and all of this is stored with the run; keyFrom names the variable that holds the key',
   );
 
 export const serverSchema = z.strictObject({

@@ -1,4 +1,5 @@
 /** Keeps a transfer below a rate, whatever the number of its lanes: they all spend from the same allowance. */
+import { setMaxListeners } from 'node:events';
 import { setTimeout as sleepFor } from 'node:timers/promises';
 import { systemClock, type RetryClock } from './retry.ts';
 
@@ -24,6 +25,8 @@ export function limitBandwidth(
   clock: Pick<RetryClock, 'now'> = systemClock,
 ): Bandwidth {
   if (bytesPerSecond === undefined) return UNLIMITED;
+  // All lanes of all files may wait at once, each for the same end: no leak.
+  setMaxListeners(0, signal);
   /** When everything spent so far is paid for, at that rate. */
   let paidAtMs = clock.now();
   return {
