@@ -14,8 +14,11 @@ export interface Names {
   readonly logProject: string;
   readonly logstore: string;
   readonly deadLetters: string;
-  /** What the names of alarm rules begin with. */
-  readonly alarms: string;
+  /** Alarm rules. */
+  readonly orchestratorErrors: string;
+  readonly uploaderErrors: string;
+  readonly runEvents: string;
+  readonly lateRuns: string;
 }
 
 /**
@@ -33,6 +36,9 @@ export function namesOf(stage: string, accountId: string): Names {
     logProject: `${all}-${accountId}`,
     logstore: 'functions',
     deadLetters: `${all}-failed`,
-    alarms: all,
+    orchestratorErrors: `${all}-orchestrator-errors`,
+    uploaderErrors: `${all}-uploader-errors`,
+    runEvents: `${all}-run-events`,
+    lateRuns: `${all}-late-runs`,
   };
 }

@@ -13,9 +13,19 @@ export interface Parameters {
   readonly expireAfterDays: ros.IResolvable;
   readonly abortUploadsAfterDays: ros.IResolvable;
   readonly logDays: ros.IResolvable;
-  readonly expectedRunHours: ros.IResolvable;
+  readonly lateRunHours: ros.IResolvable;
+  readonly logAlertPolicy: string;
   readonly conditions: Readonly<
-    Record<'WithKms' | 'WithSourceRoles' | 'WithVpc' | 'WithArchive' | 'WithColdArchive', ros.RosCondition>
+    Record<
+      | 'WithNewBucket'
+      | 'WithKms'
+      | 'WithSourceRoles'
+      | 'WithVpc'
+      | 'WithArchive'
+      | 'WithColdArchive'
+      | 'WithLateRuns',
+      ros.RosCondition
+    >
   >;
 }
 
@@ -51,6 +61,12 @@ export function addParameters(stack: ros.Stack): Parameters {
   const bucket = text('BucketName', {
     description: 'Name of the bucket for the backups; unique over all accounts.',
     allowedPattern: '^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$',
+  });
+  const bucketIs = text('BucketIs', {
+    description:
+      'new: the bucket is made, and its settings are kept as they are declared. there: it exists already, such as one that stayed when its stack was removed; its settings are left alone.',
+    defaultValue: 'new',
+    allowedValues: ['new', 'there'],
   });
   text('Prefix', {
     description: 'What all keys in the bucket begin with; usually empty, or ending in a slash.',
@@ -97,6 +113,19 @@ export function addParameters(stack: ros.Stack): Parameters {
     [0, DAYS_OF_A_CENTURY],
     'Age at which backups move to Cold Archive, which takes hours to be restored; 0 for never.',
   );
+  const lateRunHours = number(
+    'LateRunHours',
+    2,
+    [0, 144],
+    'How many hours beyond a day may pass without a run that ended well, before an alarm is raised: 2 for daily runs, 144 for weekly ones, 0 for no such alarm.',
+  );
+  const logAlertPolicy = text('LogAlertPolicy', {
+    description:
+      'Id of the action policy of Log Service that says who hears of runs that did not happen. The built-in one has to be given receivers.',
+    defaultValue: 'sls.builtin',
+    minLength: 1,
+    maxLength: 128,
+  });
   return {
     bucketName: bucket.valueAsString,
     redundancy: redundancy.valueAsString,
@@ -111,10 +140,14 @@ export function addParameters(stack: ros.Stack): Parameters {
     archiveAfterDays,
     coldArchiveAfterDays,
     conditions: {
+      WithNewBucket: new ros.RosCondition(stack, 'WithNewBucket', {
+        expression: ros.Fn.conditionEquals(bucketIs.value, 'new'),
+      }),
       WithKms: isSet('WithKms', key),
       WithSourceRoles: isSet('WithSourceRoles', roles),
       WithVpc: isSet('WithVpc', vpc),
       WithArchive: isAbove0('WithArchive', archiveAfterDays),
+      WithLateRuns: isAbove0('WithLateRuns', lateRunHours),
       WithColdArchive: isAbove0('WithColdArchive', coldArchiveAfterDays),
     },
     expireAfterDays: number(
@@ -130,11 +163,7 @@ export function addParameters(stack: ros.Stack): Parameters {
       'Age at which unfinished multipart uploads are ended; longer than any run, and any retry of one.',
     ),
     logDays: number('LogDays', 30, [1, 3600], 'How long logs are kept.'),
-    expectedRunHours: number(
-      'ExpectedRunHours',
-      26,
-      [1, 168],
-      'No run that ended well for so long raises an alarm.',
-    ),
+    lateRunHours,
+    logAlertPolicy: logAlertPolicy.valueAsString,
   };
 }

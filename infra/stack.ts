@@ -8,6 +8,7 @@ import * as oss from '@alicloud/ros-cdk-oss';
 import * as ram from '@alicloud/ros-cdk-ram';
 import * as sls from '@alicloud/ros-cdk-sls';
 import type { Place, When, Who } from '../functions/core/permissions.ts';
+import { addAlarms, type Logs } from './alarms.ts';
 import { lifecycleRules } from './lifecycle-rules.ts';
 import { namesOf } from './names.ts';
 import { addParameters, type Parameters } from './parameters.ts';
@@ -33,22 +34,23 @@ export class TairliftStack extends ros.Stack {
       description: 'tairlift: the bucket, the roles, the logs and the alarms of verified backups of Tair.',
     });
     const parameters = addParameters(this);
-    const bucket = addBucket(this, parameters);
+    addBucket(this, parameters);
     const roles = addRoles(this, parameters);
     const logs = addLogs(this, parameters);
     const deadLetters = addDeadLetters(this);
+    addAlarms(this, NAMES, parameters, logs);
     const output = (name: string, value: unknown, description: string): void =>
       void new ros.RosOutput(this, name, { value, description });
     output('OrchestratorRoleArn', roles.orchestrator.attrArn, 'Role of the function that runs plans.');
     output('UploaderRoleArn', roles.uploader.attrArn, 'Role of the function that copies backups.');
-    output('Bucket', bucket.attrName, 'Where the backups are. It stays when the stack is removed.');
+    output('Bucket', parameters.bucketName, 'Where the backups are. It stays when the stack is removed.');
     output('LogProject', logs.project, 'Log project of the functions.');
     output('Logstore', logs.logstore, 'Logstore of the functions.');
     output('DeadLetterQueue', deadLetters, 'Queue of events that were given up after their retries.');
   }
 }
 
-function addBucket(stack: ros.Stack, parameters: Parameters): oss.Bucket {
+function addBucket(stack: ros.Stack, parameters: Parameters): void {
   const { bucketName, redundancy, kmsKeyId } = parameters;
   const bucket = new oss.Bucket(stack, 'BackupBucket', {
     bucketName,
@@ -74,17 +76,19 @@ function addBucket(stack: ros.Stack, parameters: Parameters): oss.Bucket {
       ],
     },
   });
-  // Removing the stack, or a change that would replace the bucket, must not take backups with it.
-  bucket.applyRemovalPolicy(ros.RemovalPolicy.RETAIN);
   // Every write asks OSS not to replace anything; here OSS also refuses those who do not ask.
-  new oss.BucketOverwriteConfig(stack, 'WriteOnce', {
+  const writeOnce = new oss.BucketOverwriteConfig(stack, 'WriteOnce', {
     bucket: bucket.attrName,
     rule: [
       { identity: 'backups', action: 'forbid', prefix: sub('${Prefix}Backup_') },
       { identity: 'run-state', action: 'forbid', prefix: sub('${Prefix}.tairlift/') },
     ],
   });
-  return bucket;
+  for (const { resource } of [bucket, writeOnce]) {
+    // Removing the stack, or a change that would replace the bucket, must not take backups with it, nor what protects them.
+    resource?.applyRemovalPolicy(ros.RemovalPolicy.RETAIN);
+    if (resource !== undefined) resource.rosOptions.condition = parameters.conditions.WithNewBucket;
+  }
 }
 
 function addRoles(
@@ -171,10 +175,7 @@ function rendered(statements: ReturnType<typeof statementsOf>): {
   }));
 }
 
-function addLogs(
-  stack: ros.Stack,
-  { logDays }: Parameters,
-): { readonly project: ros.IResolvable | string; readonly logstore: ros.IResolvable | string } {
+function addLogs(stack: ros.Stack, { logDays }: Parameters): Logs {
   const project = new sls.Project(stack, 'LogsProject', {
     name: sub(NAMES.logProject),
     description: 'Logs of tairlift.',

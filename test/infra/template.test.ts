@@ -51,8 +51,7 @@ describe('the template', () => {
     ].map(([, name = '']) => name);
     const declared = [...Object.keys(template.Parameters), ...Object.keys(template.Conditions)];
 
-    // The contact group and the hours are for alarms, which are still to come.
-    expect([...new Set(used), 'ContactGroup', 'ExpectedRunHours'].sort()).toEqual(declared.sort());
+    expect([...new Set(used)].sort()).toEqual(declared.sort());
   });
 
   it('names resources that are there', () => {
@@ -61,12 +60,12 @@ describe('the template', () => {
     expect(Object.keys(template.Resources)).toEqual(expect.arrayContaining([...new Set(named)]));
   });
 
-  it('keeps the bucket when the stack is removed', () => {
+  it('keeps the bucket and what protects it when the stack is removed', () => {
     const kept = Object.entries(template.Resources).filter(
       ([, { DeletionPolicy }]) => DeletionPolicy === 'Retain',
     );
 
-    expect(kept.map(([id]) => id)).toEqual(['BackupBucket']);
+    expect(kept.map(([id]) => id)).toEqual(['BackupBucket', 'WriteOnce']);
   });
 
   it('fits the limits of the service', () => {
