@@ -136,7 +136,7 @@ export function policiesOf({ name, allow, policies = [] }: Role): readonly Polic
   return [...policies, { name: `${name}-short`, type: 'Custom', document }];
 }
 
-function statementsOf(role: Role | undefined): readonly Statement[] {
+export function statementsOf(role: Role | undefined): readonly Statement[] {
   return role === undefined ? [] : policiesOf(role).flatMap(({ document }) => document.Statement);
 }
 

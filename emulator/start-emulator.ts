@@ -9,6 +9,7 @@ import { createClock, type Hurry } from './clock.ts';
 import { createCms, type Cms } from './cms/cms-service.ts';
 import { createControl, type Control } from './control.ts';
 import { createFaults, type ServiceName } from './faults.ts';
+import type { DestinationMessage } from './fc/destination.ts';
 import { createFc, type Fc, type FcOptions } from './fc/fc-service.ts';
 import { listen, type Listening } from './http.ts';
 import { createIdentity, type AccessKey } from './identity.ts';
@@ -50,6 +51,8 @@ export interface Emulator {
   readonly oss: Oss;
   readonly fc: Fc;
   readonly cms: Cms;
+  /** Events that Function Compute gave up and sent to the destination of their function, or could not send. */
+  readonly deadLetters: readonly DestinationMessage[];
   /** OSS as `https://127.0.0.1:<port>`; `endpoints.oss` is without TLS. */
   readonly secureOssEndpoint: string;
   /** `http://127.0.0.1:<port>`: faults, journal, clock and state over HTTP, see docs/emulator.md. */
@@ -86,9 +89,15 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
 
   const oss = await createOss(world, options.buckets ?? []);
   const tair = await createTair(world, options.instances ?? [], options.tair);
-  const fc = createFc(world, options.fc);
-  const cms = createCms(world);
+  const deadLetters: DestinationMessage[] = [];
   const certificate = await createCertificate(folder);
+  const fc = createFc(world, {
+    oss,
+    send: (message) => void deadLetters.push(message),
+    platformVariables: () => ({ NODE_EXTRA_CA_CERTS: certificate.certFile }),
+    ...options.fc,
+  });
+  const cms = createCms(world);
   const services = [
     oss.service,
     tair.service,
@@ -126,7 +135,7 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
     const secureOssEndpoint = `https://127.0.0.1:${secure.port}`;
     await tair.start();
     fc.deploy(options.functions?.(world) ?? []);
-    const emulator = { world, accessKey, tair, oss, fc, cms, secureOssEndpoint };
+    const emulator = { world, accessKey, tair, oss, fc, cms, deadLetters, secureOssEndpoint };
     control = await createControl(emulator, options.ports?.control ?? 0);
     return {
       ...emulator,

@@ -120,6 +120,10 @@ export interface FunctionSpec {
   readonly environment?: Readonly<Record<string, string>>;
   /** Retries of asynchronous invocations whose code failed. Default 3, the platform's. */
   readonly maxAsyncRetryAttempts?: number;
+  /** An event that could not be run for so long is given up. Default a day. */
+  readonly maxAsyncEventAgeSeconds?: number;
+  /** ARN of the queue or function that is told of events that were given up. */
+  readonly onFailure?: string;
   readonly timers?: readonly TimerSpec[];
 }
 

@@ -72,6 +72,8 @@ export interface AsyncOptions {
   readonly retryDelayMs: (failedAttempts: number) => number;
   /** An event that could not be run for this long is dropped as Expired. */
   readonly maxEventAgeMs: number;
+  /** Hears of tasks that have failed for good or were too old, not of those that were stopped. */
+  readonly onGivenUp?: (task: AsyncTask, spec: FunctionSpec) => void;
 }
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
@@ -154,20 +156,21 @@ export function createAsyncTasks(
 
   /** Runs the event until the code succeeds or the attempts are used up. */
   async function deliver({ task, ending, delayMs }: Entry): Promise<void> {
-    const finish = (status: TaskStatus): void => {
+    const finish = (status: TaskStatus, spec?: FunctionSpec): void => {
       task.status = ending.signal.aborted ? 'Stopped' : status;
       task.endedAt = clock.now();
+      if (spec !== undefined && !ending.signal.aborted) options.onGivenUp?.(task, spec);
     };
     try {
       await clock.sleep(delayMs, ending.signal);
       const dueAt = clock.now();
       for (;;) {
-        if (clock.now() - dueAt > options.maxEventAgeMs) return finish('Expired');
         const spec = specOf(task.functionName);
+        if (clock.now() - dueAt > maxAgeMs(spec)) return finish('Expired', spec);
         const succeeded = await attempt(task, spec, ending.signal);
         if (succeeded) return finish('Succeeded');
         const retries = spec.maxAsyncRetryAttempts ?? DEFAULT_RETRIES;
-        if (ending.signal.aborted || task.attempts > retries) return finish('Failed');
+        if (ending.signal.aborted || task.attempts > retries) return finish('Failed', spec);
         task.status = 'Retrying';
         await clock.sleep(options.retryDelayMs(task.attempts), ending.signal);
       }
@@ -176,6 +179,10 @@ export function createAsyncTasks(
         task.errorMessage = error instanceof Error ? error.message : 'unknown error';
       finish('Failed');
     }
+  }
+
+  function maxAgeMs({ maxAsyncEventAgeSeconds }: FunctionSpec): number {
+    return maxAsyncEventAgeSeconds === undefined ? options.maxEventAgeMs : maxAsyncEventAgeSeconds * 1000;
   }
 
   async function attempt(

@@ -7,24 +7,62 @@ import { dirname, join } from 'node:path';
 import { ServiceError, type Reply, type Request, type Route, type Service } from '../http.ts';
 import type { FunctionSpec, TimerSpec, World } from '../world.ts';
 import type { Call, Cloud } from './actions/action.ts';
+import { createFunction } from './actions/create-function.ts';
+import { createTrigger } from './actions/create-trigger.ts';
+import { deleteAsyncInvokeConfig } from './actions/delete-async-invoke-config.ts';
+import { deleteConcurrencyConfig } from './actions/delete-concurrency-config.ts';
+import { deleteFunction } from './actions/delete-function.ts';
+import { deleteTrigger } from './actions/delete-trigger.ts';
+import { getAsyncInvokeConfig } from './actions/get-async-invoke-config.ts';
 import { getAsyncTask } from './actions/get-async-task.ts';
+import { getConcurrencyConfig } from './actions/get-concurrency-config.ts';
 import { getFunction } from './actions/get-function.ts';
+import { getTempBucketToken } from './actions/get-temp-bucket-token.ts';
+import { getTrigger } from './actions/get-trigger.ts';
 import { invokeFunction } from './actions/invoke-function.ts';
+import { listAsyncInvokeConfigs } from './actions/list-async-invoke-configs.ts';
 import { listAsyncTasks } from './actions/list-async-tasks.ts';
+import { listFunctions } from './actions/list-functions.ts';
+import {
+  getScalingConfig,
+  listAliases,
+  listFunctionVersions,
+  listProvisionConfigs,
+  listVpcBindings,
+} from './actions/list-nothing.ts';
+import { listTriggers } from './actions/list-triggers.ts';
+import { putAsyncInvokeConfig } from './actions/put-async-invoke-config.ts';
+import { putConcurrencyConfig } from './actions/put-concurrency-config.ts';
 import { stopAsyncTask } from './actions/stop-async-task.ts';
+import { updateFunction } from './actions/update-function.ts';
+import { updateTrigger } from './actions/update-trigger.ts';
 import {
   createAsyncTasks,
   type AsyncOptions,
   type AsyncTask,
   type DuplicateDelivery,
 } from './async-tasks.ts';
+import { createCodeStore, type CodeBuckets } from './deploying/code.ts';
+import { createDeployments } from './deploying/deployments.ts';
+import { invalidArgument, type FunctionConfig } from './deploying/function-config.ts';
+import { messageOf, type DestinationMessage } from './destination.ts';
 import { createInvoker, type InvocationRecord, type InvokerOptions, type LogLine } from './invoker.ts';
 import { callerOfNewer, callerOfOlder } from './signatures.ts';
 import { parseSchedule, runTimer, timerEvent } from './timers.ts';
 
-export interface FcOptions extends Partial<Omit<InvokerOptions, 'hostFile'> & AsyncOptions> {
+export interface FcOptions extends Partial<
+  Omit<InvokerOptions, 'hostFile'> & Omit<AsyncOptions, 'onGivenUp'>
+> {
   /** The bundled host process; found at `dist/function-host/index.js` below the repository's root if left out. */
   readonly hostFile?: string;
+  /** Where functions that are deployed through the API live. Default cn-hangzhou. */
+  readonly region?: string;
+  /** Through which code is deployed; without, it comes inside of the requests only. */
+  readonly oss?: CodeBuckets;
+  /** Is there this logstore in the account? Without, all are taken to be there. */
+  readonly hasLogstore?: (accountId: string, project: string, logstore: string) => boolean;
+  /** Takes what is sent to a destination: an event that was given up. Without, it is lost. */
+  readonly send?: (message: DestinationMessage) => void;
 }
 
 export interface Fc {
@@ -75,6 +113,7 @@ interface FunctionDescription {
 
 /** The quota of new accounts, in running instances per region. */
 const DEFAULT_ACCOUNT_LIMIT = 100;
+const DEFAULT_REGION = 'cn-hangzhou';
 const DEFAULTS = {
   accountLimit: DEFAULT_ACCOUNT_LIMIT,
   idlePerFunction: 4,
@@ -94,8 +133,31 @@ export function createFc(world: World, options: FcOptions = {}): Fc {
     if (spec === undefined) throw new RangeError(`no function ${name} is deployed`);
     return spec;
   };
-  const tasks = createAsyncTasks(world.clock, invoker, specOf, settings);
-  const cloud: Cloud = { invoker, tasks, functions };
+  const region = options.region ?? DEFAULT_REGION;
+  const tasks = createAsyncTasks(world.clock, invoker, specOf, {
+    ...settings,
+    onGivenUp(task, spec) {
+      const message = messageOf(task, spec, world.clock.now(), world.identity);
+      if (message !== undefined) options.send?.(message);
+    },
+  });
+  const deployments = createDeployments(world.clock, {
+    region,
+    deploy: (spec) => deploy([spec]),
+    remove,
+    reserve: (name, limit = Infinity) => invoker.instances.reserve(name, limit),
+  });
+  const cloud: Cloud = {
+    region,
+    clock: world.clock,
+    invoker,
+    tasks,
+    functions,
+    deployments,
+    code: createCodeStore(world.identity, join(world.folder, 'fc', 'code'), options.oss),
+    checkSurroundings: (config, accountId) => checkSurroundings(config, accountId, world, options),
+    accountLimit: settings.accountLimit,
+  };
   const requests = new Set<Promise<Reply>>();
   let stopped: Promise<void> | undefined;
 
@@ -110,6 +172,13 @@ export function createFc(world: World, options: FcOptions = {}): Fc {
       timers.set(spec.name, ending);
       for (const timer of spec.timers ?? []) startTimer(spec.name, timer, ending.signal);
     }
+  }
+
+  function remove(functionName: string): void {
+    invoker.instances.retire(functionName);
+    timers.get(functionName)?.abort(new Error('the function was deleted'));
+    timers.delete(functionName);
+    functions.delete(functionName);
   }
 
   function startTimer(functionName: string, timer: TimerSpec, signal: AbortSignal): void {
@@ -189,6 +258,24 @@ export function createFc(world: World, options: FcOptions = {}): Fc {
   };
 }
 
+/** What is wrong with a configuration is told apart from what is wrong with what it names. */
+function checkSurroundings(
+  { functionName, role: arn, logConfig }: FunctionConfig,
+  accountId: string,
+  { identity }: World,
+  { hasLogstore }: FcOptions,
+): void {
+  const role = identity.role(arn);
+  if (role === undefined || role.accountId !== accountId)
+    throw invalidArgument(`role: '${arn}' of function '${functionName}' does not exist in this account`);
+  if (!role.trusts.includes('fc.aliyuncs.com'))
+    throw invalidArgument(`role: '${arn}' does not trust fc.aliyuncs.com`);
+  const { project = '', logstore = '' } = logConfig ?? {};
+  if (project === '' || hasLogstore === undefined) return;
+  if (!hasLogstore(accountId, project, logstore))
+    throw invalidArgument(`project '${project}' does not exist, or has no logstore '${logstore}'`);
+}
+
 const NAME = /^[A-Za-z_][A-Za-z0-9_-]{0,127}$/;
 
 /** What the platform would refuse when the function is created. */
@@ -228,13 +315,43 @@ type Action = (call: Call, cloud: Cloud) => Reply | Promise<Reply>;
 
 const NEWER = '/2023-03-30';
 const SEGMENT = '([^/]+)';
-const ROUTES: readonly (readonly [method: string, path: RegExp, name: string, action: Action])[] = [
-  ['POST', new RegExp(`^/functions/${SEGMENT}/invocations$`), 'InvokeFunction', invokeFunction],
-  ['GET', new RegExp(`^/functions/${SEGMENT}$`), 'GetFunction', getFunction],
-  ['GET', new RegExp(`^/functions/${SEGMENT}/async-tasks$`), 'ListAsyncTasks', listAsyncTasks],
-  ['GET', new RegExp(`^/functions/${SEGMENT}/async-tasks/${SEGMENT}$`), 'GetAsyncTask', getAsyncTask],
-  ['PUT', new RegExp(`^/functions/${SEGMENT}/async-tasks/${SEGMENT}/stop$`), 'StopAsyncTask', stopAsyncTask],
-];
+/** Method, path below the version, with `{f}` for the function and `{i}` for something of it, name, action. */
+const ROUTES = (
+  [
+    ['POST', '/functions/{f}/invocations', 'InvokeFunction', invokeFunction],
+    ['GET', '/functions/{f}/async-tasks', 'ListAsyncTasks', listAsyncTasks],
+    ['GET', '/functions/{f}/async-tasks/{i}', 'GetAsyncTask', getAsyncTask],
+    ['PUT', '/functions/{f}/async-tasks/{i}/stop', 'StopAsyncTask', stopAsyncTask],
+    ['POST', '/functions', 'CreateFunction', createFunction],
+    ['GET', '/functions', 'ListFunctions', listFunctions],
+    ['GET', '/functions/{f}', 'GetFunction', getFunction],
+    ['PUT', '/functions/{f}', 'UpdateFunction', updateFunction],
+    ['DELETE', '/functions/{f}', 'DeleteFunction', deleteFunction],
+    ['POST', '/functions/{f}/triggers', 'CreateTrigger', createTrigger],
+    ['GET', '/functions/{f}/triggers', 'ListTriggers', listTriggers],
+    ['GET', '/functions/{f}/triggers/{i}', 'GetTrigger', getTrigger],
+    ['PUT', '/functions/{f}/triggers/{i}', 'UpdateTrigger', updateTrigger],
+    ['DELETE', '/functions/{f}/triggers/{i}', 'DeleteTrigger', deleteTrigger],
+    ['PUT', '/functions/{f}/async-invoke-config', 'PutAsyncInvokeConfig', putAsyncInvokeConfig],
+    ['GET', '/functions/{f}/async-invoke-config', 'GetAsyncInvokeConfig', getAsyncInvokeConfig],
+    ['DELETE', '/functions/{f}/async-invoke-config', 'DeleteAsyncInvokeConfig', deleteAsyncInvokeConfig],
+    ['GET', '/async-invoke-configs', 'ListAsyncInvokeConfigs', listAsyncInvokeConfigs],
+    ['PUT', '/functions/{f}/concurrency', 'PutConcurrencyConfig', putConcurrencyConfig],
+    ['GET', '/functions/{f}/concurrency', 'GetConcurrencyConfig', getConcurrencyConfig],
+    ['DELETE', '/functions/{f}/concurrency', 'DeleteConcurrencyConfig', deleteConcurrencyConfig],
+    ['GET', '/functions/{f}/scaling-config', 'GetScalingConfig', getScalingConfig],
+    ['GET', '/functions/{f}/vpc-bindings', 'ListVpcBindings', listVpcBindings],
+    ['GET', '/functions/{f}/versions', 'ListFunctionVersions', listFunctionVersions],
+    ['GET', '/functions/{f}/aliases', 'ListAliases', listAliases],
+    ['GET', '/provision-configs', 'ListProvisionConfigs', listProvisionConfigs],
+  ] as const satisfies readonly (readonly [string, string, string, Action])[]
+).map(([method, path, name, action]) => ({
+  method,
+  name,
+  action: action as Action,
+  pattern: new RegExp(`^${path.replaceAll(/\{[fi]\}/g, SEGMENT)}$`),
+}));
+const TEMP_BUCKET_TOKEN = '/2016-08-15/tempBucketToken';
 const OLDER_INVOKE = new RegExp(`^/2016-08-15/services/${SEGMENT}/functions/${SEGMENT}/invocations$`);
 
 function createService(world: World, cloud: Cloud, track: Track): Service {
@@ -245,10 +362,10 @@ function createService(world: World, cloud: Cloud, track: Track): Service {
   function routeNewer(request: Request): Route {
     const path = request.url.pathname;
     const inner = path.startsWith(NEWER) ? path.slice(NEWER.length) : '';
-    for (const [method, pattern, name, action] of ROUTES) {
+    for (const { method, pattern, name, action } of ROUTES) {
       const match = pattern.exec(inner);
       if (match === null || method !== request.method) continue;
-      const [functionName = '', taskId] = match.slice(1).map(decode);
+      const [functionName = '', item] = match.slice(1).map(decode);
       return {
         action: name,
         target: functionName,
@@ -263,7 +380,7 @@ function createService(world: World, cloud: Cloud, track: Track): Service {
             functionName,
             qualifier: request.url.searchParams.get('qualifier') ?? 'LATEST',
             isQualified: request.url.searchParams.has('qualifier'),
-            ...(taskId === undefined ? {} : { taskId }),
+            ...(item === undefined ? {} : { item }),
           };
           return await track(Promise.resolve(action(call, cloud)));
         },
@@ -273,6 +390,7 @@ function createService(world: World, cloud: Cloud, track: Track): Service {
   }
 
   function routeOlder(request: Request): Route {
+    if (request.method === 'GET' && request.url.pathname === TEMP_BUCKET_TOKEN) return tokenRoute(request);
     const match = request.method === 'POST' ? OLDER_INVOKE.exec(request.url.pathname) : null;
     if (match === null) return notSupported(request);
     const [qualifiedService = '', functionName = ''] = match.slice(1).map(decode);
@@ -289,6 +407,18 @@ function createService(world: World, cloud: Cloud, track: Track): Service {
         return await track(
           invokeFunction({ request, body, caller, functionName, serviceName, qualifier }, cloud),
         );
+      },
+    };
+  }
+
+  function tokenRoute(request: Request): Route {
+    return {
+      action: 'GetTempBucketToken',
+      target: '',
+      async run(noteCaller) {
+        const caller = callerOfOlder(request, world.identity);
+        noteCaller(caller.arn);
+        return getTempBucketToken({ request, body: Buffer.alloc(0), caller, functionName: '' }, cloud);
       },
     };
   }

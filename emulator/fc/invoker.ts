@@ -62,6 +62,8 @@ export interface Invoker {
 export interface InvokerOptions extends InstanceLimits {
   readonly hostFile: () => string;
   readonly sessionSeconds: number;
+  /** Set for every function, unless it has them itself. */
+  readonly platformVariables?: () => Readonly<Record<string, string>>;
 }
 
 const MAX_LOG_CHARACTERS = 1024 * 1024;
@@ -75,7 +77,11 @@ export function newRequestId(): string {
 export function createInvoker(world: World, folder: string, options: InvokerOptions): Invoker {
   const instances = createInstances(options, (spec) => {
     const instanceId = newInstanceId();
-    const environment = { ...platformVariables(spec, instanceId), ...spec.environment };
+    const environment = {
+      ...platformVariables(spec, instanceId),
+      ...options.platformVariables?.(),
+      ...spec.environment,
+    };
     return startProcess(spec, { hostFile: options.hostFile(), folder, environment, instanceId });
   });
   const logs = new Map<string, string>();

@@ -2,7 +2,11 @@
 import { ServiceError, type Reply, type Request } from '../../http.ts';
 import { isAllowed, type Principal } from '../../identity.ts';
 import type { FunctionSpec } from '../../world.ts';
+import type { Clock } from '../../clock.ts';
 import type { AsyncTask, AsyncTasks } from '../async-tasks.ts';
+import type { CodeStore } from '../deploying/code.ts';
+import type { Deployment, Deployments } from '../deploying/deployments.ts';
+import type { FunctionConfig } from '../deploying/function-config.ts';
 import { accountOf, type Invoker } from '../invoker.ts';
 
 export interface Call {
@@ -12,16 +16,26 @@ export interface Call {
   /** As the path names it, and the service of the older generation's path. */
   readonly functionName: string;
   readonly serviceName?: string;
-  readonly taskId?: string;
+  /** What the path names below the function: a task, a trigger. */
+  readonly item?: string;
   readonly qualifier?: string;
   /** True when the request names the qualifier itself. */
   readonly isQualified?: boolean;
 }
 
 export interface Cloud {
+  readonly region: string;
+  readonly clock: Clock;
   readonly invoker: Invoker;
   readonly tasks: AsyncTasks;
   readonly functions: ReadonlyMap<string, FunctionSpec>;
+  /** Those of the functions that were deployed through the API. */
+  readonly deployments: Deployments;
+  readonly code: CodeStore;
+  /** Throws InvalidArgument when a function of the account cannot be as its configuration says. */
+  readonly checkSurroundings: (config: FunctionConfig, accountId: string) => void;
+  /** Instances that the account may have at once. */
+  readonly accountLimit: number;
 }
 
 /** The function that the call names, after checking that the caller may do this with it. */
@@ -58,6 +72,21 @@ export function demand(call: Call, action: string, region = '*'): void {
     );
 }
 
+/** The deployment that the call names, after checking that the caller may do this with it. */
+export function authorizeDeployment(call: Call, cloud: Cloud, ramAction: string): Deployment {
+  const { name } = authorize(call, cloud, ramAction);
+  const deployment = cloud.deployments.find(name);
+  if (deployment === undefined)
+    throw new ServiceError(
+      400,
+      'InvalidArgument',
+      `function '${name}' belongs to the emulator's start: deploy it before it is changed`,
+    );
+  return deployment;
+}
+
+export const formatTime = (ms: number): string => new Date(ms).toISOString().replace(/\.\d{3}/, '');
+
 /** Functions that were made with the older generation are called `service$function` in the newer one. */
 function find(
   functions: ReadonlyMap<string, FunctionSpec>,
@@ -87,8 +116,8 @@ export function json(value: unknown, headers: Readonly<Record<string, string>> =
 }
 
 export function findTask(call: Call, cloud: Cloud, spec: FunctionSpec): AsyncTask {
-  const task = cloud.tasks.find(spec.name, call.taskId ?? '');
+  const task = cloud.tasks.find(spec.name, call.item ?? '');
   if (task === undefined)
-    throw new ServiceError(404, 'AsyncTaskNotFound', `async task '${call.taskId}' does not exist`);
+    throw new ServiceError(404, 'AsyncTaskNotFound', `async task '${call.item}' does not exist`);
   return task;
 }

@@ -325,7 +325,12 @@ describe('a request that no SDK would send', () => {
   });
 
   it('is answered with PathNotSupported when the path is unknown or badly encoded', async () => {
-    for (const path of ['/', '/2023-03-30/triggers', '/2023-03-30/functions/%zz', '/2016-08-15/services']) {
+    for (const path of [
+      '/',
+      '/2023-03-30/triggers',
+      '/2023-03-30/functions/%zz/code',
+      '/2016-08-15/services',
+    ]) {
       const { status, body } = await raw('DELETE', path);
       expect(status).toBe(400);
       expect(body).toContain('PathNotSupported');
