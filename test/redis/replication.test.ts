@@ -113,6 +113,22 @@ describe('a snapshot', () => {
     expect((await pull()).bytes.equals(file)).toBe(true);
   });
 
+  it('is not waited for without end, though the server gives signs of life', async () => {
+    await start(snapshotOf(RESYNC, '\n', '\n', '\n', '\n', '\n', '\n', '\n', '\n'));
+    const begunAt = Date.now();
+    let looks = 0;
+    const clock = jest.spyOn(Date, 'now').mockImplementation(() => begunAt + looks++ * 3600_000);
+
+    const error = await refused();
+    clock.mockRestore();
+
+    expect(error).toMatchObject({
+      code: 'SOURCE_UNAVAILABLE',
+      retryable: true,
+      message: expect.stringMatching(/signs of life for \d+ h$/) as string,
+    });
+  });
+
   it('is asked for step by step, and the connection is closed after it', async () => {
     await start(snapshotOf(RESYNC, `$${file.length}\r\n`, file));
 

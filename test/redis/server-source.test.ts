@@ -1,5 +1,7 @@
+import type { PulledStream } from '../../functions/core/source/source.ts';
 import { createServerSource } from '../../functions/core/redis/server-source.ts';
 import { testPulledSource } from '../contracts/source.ts';
+import { MARK, RESYNC, snapshotOf, startRedisPeer } from '../doubles/redis-peer.ts';
 import { QUICK } from '../doubles/policies.ts';
 import { openServers, serverAt, until } from './servers.ts';
 
@@ -43,5 +45,50 @@ it('A server that cannot be reached is an error, never an empty list', async () 
   await expect(source.getInstance('self-managed', 'orders', signal)).rejects.toMatchObject({
     code: 'SOURCE_UNAVAILABLE',
     message: expect.stringContaining(`127.0.0.1:${gone.port}`) as string,
+  });
+});
+
+describe('A replica whose snapshot breaks off', () => {
+  const { signal } = new AbortController();
+  const infoOf = (lines: readonly string[]): string => {
+    const text = ['redis_version:7.0.15', 'master_replid:abc', ...lines].join('\r\n');
+    return `$${text.length}\r\n${text}\r\n`;
+  };
+  const REPLICA = ['role:slave', 'master_link_status:up', 'master_sync_in_progress:0'];
+
+  it('is tried once more, and then the primary is', async () => {
+    const broken = snapshotOf(RESYNC, `$EOF:${MARK}\r\n`, 'REDIS');
+    const whole = snapshotOf(RESYNC, `$EOF:${MARK}\r\n`, 'REDIS', MARK);
+    const replica = await startRedisPeer((words, socket) =>
+      words[0] === 'INFO' ? infoOf(REPLICA) : broken(words, socket),
+    );
+    const known = `slave0:ip=127.0.0.1,port=${replica.port},state=online,offset=1,lag=0`;
+    const primary = await startRedisPeer((words, socket) =>
+      words[0] === 'INFO' ? infoOf(['role:master', known]) : whole(words, socket),
+    );
+    const source = createServerSource({ servers: [serverAt(primary)], secretOf: () => undefined });
+    const orders = await source.getInstance('self-managed', 'orders', signal);
+    const pull = orders === undefined ? undefined : await source.pull?.(orders, signal);
+    const open = async (): Promise<PulledStream | undefined> => pull?.shards[0]?.open('orders.rdb', signal);
+
+    // Closed by us, it says nothing about the server.
+    const unwanted = await open();
+    unwanted?.close();
+    await expect(unwanted?.read(Buffer.alloc(100), signal)).rejects.toThrow('the connection ended');
+    for (let time = 1; time <= 2; time++) {
+      const stream = await open();
+      expect(stream).toMatchObject({ role: 'replica', passedOver: [] });
+      await expect(stream?.read(Buffer.alloc(100), signal)).rejects.toMatchObject({
+        code: 'SOURCE_TRUNCATED',
+      });
+    }
+    const stream = await open();
+
+    expect(stream).toMatchObject({
+      role: 'primary',
+      passedOver: [expect.stringContaining('2 snapshots of it broke off') as string],
+    });
+    expect(await stream?.read(Buffer.alloc(100), signal)).toBe(5);
+    await Promise.all([primary.close(), replica.close()]);
   });
 });

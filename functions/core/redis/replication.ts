@@ -149,7 +149,10 @@ async function firstLine(connection: Connection, doing: string): Promise<string>
   const lateAtMs = Date.now() + START_LIMIT_MS;
   let line = '';
   try {
-    while (line === '' && Date.now() < lateAtMs) line = await connection.line();
+    while (line === '') {
+      if (Date.now() > lateAtMs) throw tooLate(connection, doing);
+      line = await connection.line();
+    }
   } catch (error) {
     throw error instanceof BackupError && error.details['reason'] === CONNECTION_CLOSED
       ? closedAt(connection, doing, error)
@@ -157,6 +160,18 @@ async function firstLine(connection: Connection, doing: string): Promise<string>
   }
   if (line.startsWith('-')) throw explain(new ErrorReply(line.slice(1)), connection.name, doing);
   return line;
+}
+
+function tooLate({ name }: Connection, doing: string): BackupError {
+  return new BackupError(
+    'SOURCE_UNAVAILABLE',
+    `${doing} at ${name}: nothing but signs of life for ${START_LIMIT_MS / 3600_000} h`,
+    {
+      retryable: true,
+      details: { server: name },
+      hint: 'see its log: it makes one snapshot after the other, or one that does not end',
+    },
+  );
 }
 
 function closedAt({ name }: Connection, doing: string, cause: BackupError): BackupError {

@@ -9,7 +9,7 @@ import type { Instance, Pull, PulledStream, PullShard, Source } from '../source/
 import { retry, throwIfStopped, type RetryPolicy } from '../transfer/retry.ts';
 import { ErrorReply, nameOf, type Address, type Connection } from './connection.ts';
 import { explain } from './refusals.ts';
-import { logIn, openSnapshot, type ReplicationOptions } from './replication.ts';
+import { logIn, openSnapshot, type ReplicationOptions, type Snapshot } from './replication.ts';
 import { SELF_MANAGED, type RedisServer } from './server.ts';
 import { parseClusterNodes, parseInfo, type Cluster, type ServerInfo, type Shard } from './topology.ts';
 
@@ -37,6 +37,17 @@ interface Sight {
   readonly info?: ServerInfo;
   /** Undefined when it is none. */
   readonly cluster?: Cluster;
+}
+
+/** Once it may have been the network. A replica that breaks off again may have no memory for a snapshot, or no room. */
+const BREAKS_MAX = 2;
+
+/** The replicas of a node: pulled from before the node itself is. */
+interface Preferred {
+  readonly replicas: readonly Address[];
+  /** How often a snapshot of which broke off, by name. */
+  readonly breaks: Map<string, number>;
+  requireUsable(replica: Address, signal: AbortSignal): Promise<void>;
 }
 
 export function createServerSource(options: ServerSourceOptions): Source {
@@ -117,11 +128,15 @@ export function createServerSource(options: ServerSourceOptions): Source {
   }
 
   function pullOfOne(server: RedisServer, { address, info }: Sight): Pull {
-    const replicas = server.preferReplica && info?.role === 'primary' ? info.replicas : [];
-    const isUsable = async (replica: Address, signal: AbortSignal): Promise<void> => {
-      const there = (await look(server, replica, signal)).info;
-      requireReplica(replica, there, there?.replicationId === info?.replicationId);
+    const preferred: Preferred = {
+      replicas: server.preferReplica && info?.role === 'primary' ? info.replicas : [],
+      breaks: new Map(),
+      requireUsable: async (replica, signal) => {
+        const there = (await look(server, replica, signal)).info;
+        requireReplica(replica, there, there?.replicationId === info?.replicationId);
+      },
     };
+    const last = { address, role: info?.role ?? 'primary' };
     return {
       layout: '',
       shards: [
@@ -129,8 +144,7 @@ export function createServerSource(options: ServerSourceOptions): Source {
           shard: 0,
           node: nameOf(address, false).replace('redis://', ''),
           expectedBytes: info?.usedMemoryBytes ?? 0,
-          open: async (name, signal) =>
-            openFirst(server, name, replicas, isUsable, { address, role: info?.role ?? 'primary' }, signal),
+          open: async (name, signal) => openFirst(server, name, preferred, last, signal),
         },
       ],
       // It is one point in the history of one node.
@@ -147,10 +161,15 @@ export function createServerSource(options: ServerSourceOptions): Source {
     return {
       layout,
       shards: seen.shards.map((shard, number): PullShard => {
-        const isUsable = async (replica: Address, within: AbortSignal): Promise<void> => {
-          const { info, cluster } = await look(server, replica, within);
-          requireReplica(replica, info, cluster?.myself.primaryId === shard.primaryId);
+        const preferred: Preferred = {
+          replicas: server.preferReplica ? shard.replicas : [],
+          breaks: new Map(),
+          requireUsable: async (replica, within) => {
+            const { info, cluster } = await look(server, replica, within);
+            requireReplica(replica, info, cluster?.myself.primaryId === shard.primaryId);
+          },
         };
+        const last = { address: shard.primary, role: 'primary' } as const;
         return {
           shard: number,
           node: shard.primaryId,
@@ -158,15 +177,7 @@ export function createServerSource(options: ServerSourceOptions): Source {
           expectedBytes: settled[number]?.usedMemoryBytes ?? 0,
           open: async (name, within) => {
             await requireSettled(server, shard, layout, within);
-            const primary = { address: shard.primary, role: 'primary' } as const;
-            return openFirst(
-              server,
-              name,
-              server.preferReplica ? shard.replicas : [],
-              isUsable,
-              primary,
-              within,
-            );
+            return openFirst(server, name, preferred, last, within);
           },
         };
       }),
@@ -203,18 +214,24 @@ export function createServerSource(options: ServerSourceOptions): Source {
   async function openFirst(
     server: RedisServer,
     name: string,
-    replicas: readonly Address[],
-    isUsable: (replica: Address, signal: AbortSignal) => Promise<void>,
+    { replicas, breaks, requireUsable }: Preferred,
     last: { readonly address: Address; readonly role: 'primary' | 'replica' },
     signal: AbortSignal,
   ): Promise<PulledStream> {
     const link = linkTo(server);
     const passedOver: string[] = [];
     for (const replica of replicas) {
+      const there = nameOf(replica, link.isSecure);
+      const broken = breaks.get(there) ?? 0;
+      if (broken === BREAKS_MAX) {
+        passedOver.push(`pull from ${there}: ${broken} snapshots of it broke off`);
+        continue;
+      }
       try {
-        await isUsable(replica, signal);
+        await requireUsable(replica, signal);
         const snapshot = await openSnapshot(replica, name, link, signal);
-        return { ...snapshot, server: nameOf(replica, link.isSecure), role: 'replica', passedOver };
+        const noticed = noticing(snapshot, () => void breaks.set(there, broken + 1));
+        return { ...noticed, server: there, role: 'replica', passedOver };
       } catch (error) {
         throwIfStopped(signal);
         passedOver.push(describe(asBackupError(error)));
@@ -243,6 +260,26 @@ export function createServerSource(options: ServerSourceOptions): Source {
     listJobs: async () => [],
     listBackups: async () => [],
     pull,
+  };
+}
+
+/** The same stream; hears when it breaks off, unless it was closed before, because then that is no fault of the server's. */
+function noticing(snapshot: Snapshot, onBreak: () => void): Snapshot {
+  let isClosed = false;
+  return {
+    ...snapshot,
+    close: () => {
+      isClosed = true;
+      snapshot.close();
+    },
+    read: async (...call) => {
+      try {
+        return await snapshot.read(...call);
+      } catch (error) {
+        if (!isClosed) onBreak();
+        throw error;
+      }
+    },
   };
 }
 
