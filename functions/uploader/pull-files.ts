@@ -50,7 +50,12 @@ export async function pullFiles(
 ): Promise<PulledBackup> {
   const { instance } = request;
   const policy = parts.policy ?? PATIENT;
-  const pull = await retry(async () => open({ ...instance, status: '', tags: {} }, signal), policy, signal);
+  const tally = { waits: 0, pulls: 0, stored: 0 };
+  const look = async (number: number): Promise<Pull> => {
+    tally.waits = number - 1;
+    return open({ ...instance, status: '', tags: {} }, signal);
+  };
+  const pull = await retry(look, policy, signal);
   requireShards(request, pull);
   const largest = partSizeFor(Math.max(1, ...pull.shards.map(({ expectedBytes }) => expectedBytes)));
   const room = leaseRoom(largest, parts.memoryMb);
@@ -64,7 +69,7 @@ export async function pullFiles(
     pool,
     bandwidth: limitBandwidth(request.bytesPerSecond, signal),
     superseded: new Set(),
-    tally: { pulls: 0, stored: 0 },
+    tally,
     passed,
   };
   parts.onOpened?.(
@@ -102,8 +107,8 @@ interface Means {
   readonly pool: SlotPool;
   readonly bandwidth: Bandwidth;
   readonly superseded: Set<string>;
-  /** Of this invocation. */
-  readonly tally: { pulls: number; stored: number };
+  /** Of this invocation; `waits`: how often the server was not ready yet. */
+  readonly tally: { waits: number; pulls: number; stored: number };
   readonly passed: (bytes: number) => void;
 }
 
@@ -157,7 +162,7 @@ async function pullShard(
   let wasUnreadable = false;
   for (;;) {
     const name = `${title}.rdb of ${means.request.instance.id}`;
-    const stream = await openPatiently(shard, name, policy, signal);
+    const stream = await openPatiently(shard, name, policy, means, signal);
     try {
       return await pullOnce(shard, stream, title, means, signal);
     } catch (thrown) {
@@ -181,7 +186,7 @@ async function pullShard(
  * same way again, and cost the server another snapshot each time.
  */
 function tooSlow(title: string, { request, tally }: Means, cause: BackupError): BackupError {
-  if (tally.pulls > 1 || tally.stored > 0) return cause;
+  if (tally.waits > 0 || tally.pulls > 1 || tally.stored > 0) return cause;
   return new BackupError(
     'BACKUP_TIMEOUT',
     `pull ${title} of ${request.instance.id}: one invocation is not long enough, and a snapshot cannot be gone on with`,
@@ -278,6 +283,7 @@ async function openPatiently(
   shard: PullShard,
   name: string,
   policy: RetryPolicy,
+  { tally }: Means,
   signal: AbortSignal,
 ): Promise<PulledStream> {
   const patience = createPatience(policy, signal);
@@ -286,6 +292,7 @@ async function openPatiently(
       return await shard.open(name, signal);
     } catch (error) {
       if (asBackupError(error).code === 'SOURCE_CHANGED') throw error;
+      tally.waits++;
       await patience.outlast(error);
     }
   }

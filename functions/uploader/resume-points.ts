@@ -141,7 +141,11 @@ export function createResumePoints(
   }
 
   /** Never rejects. */
-  async function write(file: string, state: FileState): Promise<void> {
+  async function write(
+    file: string,
+    state: FileState,
+    inTime = AbortSignal.timeout(WRITE_TIMEOUT_MS),
+  ): Promise<void> {
     const { newest } = state;
     if (newest === undefined) return;
     delete state.newest;
@@ -160,7 +164,6 @@ export function createResumePoints(
         observer: { offset: observer.offset, state: observer.state.toString('base64') },
       } satisfies z.infer<typeof pointSchema>;
       const bytes = Buffer.from(JSON.stringify(body));
-      const inTime = AbortSignal.timeout(WRITE_TIMEOUT_MS);
       for (let written = false; !written && state.number < POINTS_MAX;) {
         // Counted only when it is there: a gap would hide all points behind it.
         const number = state.number + 1;
@@ -176,10 +179,12 @@ export function createResumePoints(
   }
 
   async function flush(): Promise<void> {
+    // One limit for all of it: what is being written has begun before.
+    const inTime = AbortSignal.timeout(WRITE_TIMEOUT_MS);
     await Promise.all(
       [...files].map(async ([file, state]) => {
         await state.writing;
-        await write(file, state);
+        await write(file, state, inTime);
       }),
     );
   }

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { BackupError } from '../../functions/core/errors.ts';
 import { createLog } from '../../functions/core/log.ts';
 import { parseManifest } from '../../functions/core/repository/manifest.ts';
-import type { PullShard, Source } from '../../functions/core/source/source.ts';
+import type { Pull, PullShard, Source } from '../../functions/core/source/source.ts';
 import { createLeanHttpClient } from '../../functions/core/transfer/lean-http.ts';
 import type { UploadRequest } from '../../functions/core/upload-request.ts';
 import {
@@ -331,4 +331,45 @@ describe('a backup that is pulled', () => {
       hint: expect.stringContaining('time-out') as string,
     });
   });
+
+  it.each([
+    ['to be looked at', 'pull'],
+    ['to send', 'open'],
+  ] as const)(
+    'that had to wait until the server was ready %s may have another invocation',
+    async (_what, verb) => {
+      const ending = new AbortController();
+      const source = sourceOf(() => {
+        ending.abort(new BackupError('DEADLINE_NEAR', 'finish', { retryable: true }));
+        return { file: fileOf(1) };
+      });
+      let isReady = false;
+      const whenReady = async <T>(next: () => Promise<T>): Promise<T> => {
+        if (isReady) return next();
+        isReady = true;
+        throw new BackupError('SOURCE_UNAVAILABLE', 'it is loading', { retryable: true });
+      };
+      const slow: Source = {
+        ...source,
+        pull: async (...call) => {
+          const look = async (): Promise<Pull> => {
+            if (source.pull === undefined) throw new Error('it pulls');
+            return source.pull(...call);
+          };
+          const pull = verb === 'pull' ? await whenReady(look) : await look();
+          const shards = pull.shards.map((shard) => ({
+            ...shard,
+            open: async (name: string, within: AbortSignal) =>
+              whenReady(async () => shard.open(name, within)),
+          }));
+          return { ...pull, shards };
+        },
+      };
+
+      await expect(upload(slow, {}, requestOf(), ending.signal)).rejects.toMatchObject({
+        code: 'DEADLINE_NEAR',
+        details: { keptBytes: 0 },
+      });
+    },
+  );
 });

@@ -146,6 +146,35 @@ describe('points to go on from', () => {
     expect(lines.join()).toContain('could not be written');
   });
 
+  it('hold up an ending no longer than one limit, also when one of them is being written', async () => {
+    const limits: AbortController[] = [];
+    const timeout = jest.spyOn(AbortSignal, 'timeout').mockImplementation(() => {
+      const limit = new AbortController();
+      limits.push(limit);
+      return limit.signal;
+    });
+    const points = open({
+      ...store,
+      create: async (_key, _bytes, _type, within) =>
+        new Promise((_resolve, reject) => {
+          if (within.aborted) reject(new Error('too late'));
+          within.addEventListener('abort', () => reject(new Error('too late')));
+        }),
+    });
+    points.offer(FILE, source, () => pointAt(1));
+    nowMs = 10_000;
+    points.offer(FILE, source, () => pointAt(1));
+    points.offer(FILE, source, () => pointAt(2));
+
+    const flushed = points.flush();
+    for (const limit of limits) limit.abort();
+    await flushed;
+
+    timeout.mockRestore();
+    expect(limits).toHaveLength(2);
+    expect(lines).toHaveLength(2);
+  });
+
   it('are found also when one before them could not be written', async () => {
     let isFull = true;
     const points = open({
