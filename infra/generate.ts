@@ -2,13 +2,17 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { permissionTables } from './permission-tables.ts';
+import { sourceAccountTemplate } from './source-account.ts';
 import { synthesize } from './template.ts';
+
+const SOURCE_ACCOUNT = 'infra/source-account/template.yaml';
 
 /** Paths from the repository's root, with what belongs there. */
 export function generate(root: string): ReadonlyMap<string, string> {
   const textOf = (path: string): string => readFileSync(join(root, path), 'utf8');
   return new Map([
     ['infra/template.json', synthesize()],
+    [SOURCE_ACCOUNT, sourceAccountTemplate(textOf(SOURCE_ACCOUNT))],
     ['docs/permissions.md', permissionTables(textOf('docs/permissions.md'))],
   ]);
 }

@@ -8,6 +8,7 @@ import {
   type When,
   type Who,
 } from '../functions/core/permissions.ts';
+import { between } from './between.ts';
 import { namesOf } from './names.ts';
 
 /** The page with its tables made anew. Throws when one of the marks is missing. */
@@ -18,7 +19,10 @@ export function permissionTables(page: string): string {
     ...WHEN.map((when) => [when, table('orchestrator', when)] as const),
     ['resources', scopes()],
   ];
-  return tables.reduce((text, [name, made]) => between(text, name, made), page);
+  return tables.reduce(
+    (text, [name, made]) => between(text, { from: `<!-- made: ${name} -->`, to: '<!-- end -->' }, made),
+    page,
+  );
 }
 
 const WHO: readonly Who[] = ['orchestrator', 'uploader', 'doctor'];
@@ -71,13 +75,4 @@ function scopes(): string {
 function rows(head: readonly string[], body: readonly (readonly string[])[]): string {
   const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`.replaceAll('|  |', '| |');
   return [line(head), `|${'---|'.repeat(head.length)}`, ...body.map(line)].join('\n');
-}
-
-/** Replaces what stands between two marks: `<!-- made: name -->` and `<!-- end -->`. */
-export function between(page: string, name: string, made: string): string {
-  const mark = `<!-- made: ${name} -->\n`;
-  const start = page.indexOf(mark);
-  const end = page.indexOf('<!-- end -->', start);
-  if (start < 0 || end < 0) throw new Error(`the page has no marks for "${name}"`);
-  return `${page.slice(0, start)}${mark}${made}\n${page.slice(end)}`;
 }

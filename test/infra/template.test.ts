@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { generate } from '../../infra/generate.ts';
+import { lifecycleProblems } from '../../functions/core/lifecycle.ts';
 import { synthesize } from '../../infra/template.ts';
 
 const ROOT = join(__dirname, '..', '..');
@@ -58,6 +59,19 @@ describe('the template', () => {
     const named = [...JSON.stringify(template).matchAll(/"Fn::GetAtt":\["(\w+)"/g)].map(([, id]) => id ?? '');
 
     expect(Object.keys(template.Resources)).toEqual(expect.arrayContaining([...new Set(named)]));
+  });
+
+  it('moves and deletes at ages that make sense, by default', () => {
+    const days = (name: string): number => Number(template.Parameters[name]?.Default);
+
+    expect([days('ArchiveAfterDays'), days('ColdArchiveAfterDays')]).toEqual([0, 0]);
+    expect(
+      lifecycleProblems({
+        ia: days('IaAfterDays'),
+        expire: days('ExpireAfterDays'),
+        abortUploads: days('AbortUploadsAfterDays'),
+      }),
+    ).toEqual([]);
   });
 
   it('keeps the bucket and what protects it when the stack is removed', () => {

@@ -2,7 +2,7 @@
  * Two accounts, instances in three regions, the bucket in a fourth: what the built orchestrator says in a dry run, what
  * `tairlift plan` says, and what the run then does. The role of the other account is the one that the template makes.
  */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startEmulator, type Emulator } from '../../emulator/start-emulator.ts';
@@ -13,7 +13,7 @@ import type { Summary } from '../../functions/orchestrator/summary.ts';
 import { runCli } from '../cli/run-cli.ts';
 import { deploySourceRole } from '../infra/source-account.ts';
 import { SMALL } from './files.ts';
-import { functionRole } from '../doubles/function-role.ts';
+import { leastRole } from '../doubles/function-role.ts';
 
 const THEIRS = '2222222222222222';
 const EXTERNAL_ID = 'team-a';
@@ -242,14 +242,20 @@ function lasting({ unlisted = [], ...summary }: Summary): unknown {
   };
 }
 
-const PERMISSIONS = readFileSync(join(__dirname, '..', '..', 'docs', 'permissions.md'), 'utf8');
-
 function functionsOf(world: World, plansPath: string): readonly FunctionSpec[] {
-  const roleOf = (name: string): string => {
-    const section = PERMISSIONS.split('## ').find((part) => part.toLowerCase().startsWith(name)) ?? '';
-    const allow = [...section.matchAll(/^\| `([a-z]+:[A-Za-z]+)`/gm)].map(([, action = '']) => action);
-    return functionRole(world, name, [...allow, 'sts:AssumeRole']);
-  };
+  const roleOf = (who: 'orchestrator' | 'uploader'): string =>
+    leastRole(
+      world,
+      who,
+      {
+        region: FUNCTIONS_REGION,
+        bucket: BUCKET,
+        orchestrator: 'orchestrator',
+        uploader: 'uploader',
+        sourceRoles: [ROLE],
+      },
+      'other-accounts',
+    );
   const common = {
     region: FUNCTIONS_REGION,
     memoryMb: 512,
