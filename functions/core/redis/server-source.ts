@@ -47,7 +47,7 @@ interface Preferred {
   readonly replicas: readonly Address[];
   /** How often a snapshot of which broke off, by name. */
   readonly breaks: Map<string, number>;
-  requireUsable(replica: Address, signal: AbortSignal): Promise<void>;
+  readonly requireUsable: (replica: Address, signal: AbortSignal) => Promise<void>;
 }
 
 export function createServerSource(options: ServerSourceOptions): Source {
