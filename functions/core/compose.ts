@@ -11,6 +11,7 @@ import {
   type CredentialsProvider,
 } from './aliyun/credentials.ts';
 import { readBucketSettings } from './aliyun/bucket-settings.ts';
+import { callerOnce } from './aliyun/caller.ts';
 import { createCmsEvents } from './aliyun/cms.ts';
 import { describeFunction, type FunctionFacts } from './aliyun/fc-describe.ts';
 import { createFc2Functions } from './aliyun/fc2.ts';
@@ -18,6 +19,7 @@ import { createFc3Functions } from './aliyun/fc3.ts';
 import { createOssStore, type OssStore } from './aliyun/oss.ts';
 import { createTairSource } from './aliyun/tair.ts';
 import type { Account, Destination, Environment, Variables } from './config.ts';
+import type { WhoAmI } from './denials.ts';
 import { BackupError } from './errors.ts';
 import type { Events } from './events.ts';
 import type { FunctionClient } from './invoker.ts';
@@ -34,6 +36,8 @@ export interface Platform {
   readonly accountId?: string;
   /** Of the function's role; valid longer than any invocation. */
   readonly credentials?: Credentials;
+  /** The function's own name. */
+  readonly functionName?: string;
 }
 
 export interface Cloud {
@@ -53,6 +57,7 @@ export function composeCloud(
   const { endpoints } = environment;
   const credentials = ownCredentials(platform);
   const accounts = new Map<string, Source>();
+  const whoAmI = nameOfCaller(environment, platform, credentials);
 
   const http = environment.http === 'node' ? createHttpClient() : createLeanHttpClient();
 
@@ -66,6 +71,7 @@ export function composeCloud(
         credentials,
         http,
         internal: platform.region === region,
+        whoAmI,
         ...(endpoints.oss === undefined ? {} : { endpoint: endpoints.oss }),
       }),
 
@@ -92,9 +98,11 @@ export type FunctionsFor = (name: string) => FunctionClient;
 /** Apart from the rest, so that functions that invoke no other do not carry the clients for it. */
 export function composeFunctions(environment: Environment, platform: Platform): FunctionsFor {
   const credentials = ownCredentials(platform);
+  const whoAmI = nameOfCaller(environment, platform, credentials);
   return (name) => {
     const options = {
       credentials,
+      whoAmI,
       accountId: required(platform.accountId, 'account id', 'FC_ACCOUNT_ID'),
       region: required(platform.region, 'region', 'FC_REGION'),
       endpoint: environment.endpoints.fc,
@@ -105,8 +113,10 @@ export function composeFunctions(environment: Environment, platform: Platform): 
 
 /** Where a run that did not succeed is told. Never throws: a run does not depend on it. */
 export function composeEvents(environment: Environment, platform: Platform): Events {
+  const credentials = ownCredentials(platform);
   return createCmsEvents({
-    credentials: ownCredentials(platform),
+    credentials,
+    whoAmI: nameOfCaller(environment, platform, credentials),
     region: platform.region ?? '',
     endpoint: environment.endpoints.cms,
   });
@@ -159,6 +169,16 @@ export function composeInspection(environment: Environment, platform: Platform):
         signal,
       ),
   };
+}
+
+/** Asked for only when something is refused. */
+function nameOfCaller(
+  { endpoints }: Environment,
+  { region, functionName }: Platform,
+  credentials: CredentialsProvider,
+): WhoAmI {
+  const otherwise = functionName === undefined ? 'the caller' : `the role of function ${functionName}`;
+  return callerOnce({ credentials, region, endpoint: endpoints.sts }, otherwise);
 }
 
 function ownCredentials(platform: Platform): CredentialsProvider {

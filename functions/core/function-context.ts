@@ -23,10 +23,11 @@ export interface FunctionContext {
 }
 
 /** What the composition needs of it; without a role, the environment's own credentials are looked for. */
-export function platformOf({ region, accountId, credentials }: FunctionContext): Platform {
+export function platformOf({ region, accountId, credentials, function: self }: FunctionContext): Platform {
   return {
     region,
     accountId,
+    functionName: self.name,
     ...(credentials.accessKeyId === '' ? {} : { credentials: withoutEmptyToken(credentials) }),
   };
 }

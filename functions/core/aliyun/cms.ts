@@ -1,17 +1,9 @@
 /** CloudMonitor: custom events of our own, on which alarm rules are set. */
-import OpenApi, { $OpenApiUtil } from '@alicloud/openapi-core';
-import { BackupError, redact } from '../errors.ts';
-import type { Events, OwnEvent } from '../events.ts';
-import { retry, systemClock, type RetryClock, type RetryPolicy } from '../transfer/retry.ts';
+import type { WhoAmI } from '../denials.ts';
+import type { Events } from '../events.ts';
+import type { RetryClock, RetryPolicy } from '../transfer/retry.ts';
 import type { CredentialsProvider } from './credentials.ts';
-import {
-  NO_RUNTIME_OPTIONS,
-  abandonOnAbort,
-  isThrottling,
-  openApiConfig,
-  toCallFailure,
-  type CallFailure,
-} from './openapi.ts';
+import { createRpcCaller, toRpcError, type RpcCall } from './rpc.ts';
 
 export interface CmsOptions {
   readonly credentials: CredentialsProvider;
@@ -19,6 +11,7 @@ export interface CmsOptions {
   /** `http(s)://host:port` in place of the region's public address. */
   readonly endpoint?: string | undefined;
   readonly clock?: RetryClock;
+  readonly whoAmI?: WhoAmI;
 }
 
 /** An event is worth a few seconds of a run that has ended, and no more. */
@@ -30,69 +23,34 @@ const NO_GROUP = '0';
 
 export function createCmsEvents(options: CmsOptions): Events {
   const endpoint = options.endpoint ?? `https://metrics.${options.region}.aliyuncs.com`;
-  const client = new OpenApi(openApiConfig({ ...options, endpoint, readTimeoutMs: READ_TIMEOUT_MS }));
-
-  /** https://www.alibabacloud.com/help/en/cms/developer-reference/api-putcustomevent */
-  async function put({ name, content, atMs }: OwnEvent, signal: AbortSignal): Promise<void> {
-    const params = new $OpenApiUtil.Params({
-      action: 'PutCustomEvent',
-      version: '2019-01-01',
-      protocol: 'HTTPS',
-      pathname: '/',
-      method: 'POST',
-      authType: 'AK',
-      style: 'RPC',
-      reqBodyType: 'formData',
-      bodyType: 'json',
-    });
-    const request = new $OpenApiUtil.OpenApiRequest({
-      query: {
-        'EventInfo.1.EventName': name,
-        'EventInfo.1.Content': content,
-        'EventInfo.1.GroupId': NO_GROUP,
-        'EventInfo.1.Time': String(atMs),
-      },
-    });
-    let answer: { readonly body?: { readonly Code?: unknown; readonly Message?: unknown } };
-    try {
-      answer = await abandonOnAbort(client.callApi(params, request, NO_RUNTIME_OPTIONS), signal);
-    } catch (error) {
-      if (error instanceof BackupError) throw error;
-      throw toEventError(toCallFailure(error), name);
-    }
-    // A refusal may also come as HTTP 200; the code is a text here and a number there.
-    const { Code: code, Message: message } = answer.body ?? {};
-    if (String(code) === '200') return;
-    throw toEventError(
-      {
+  const ask = createRpcCaller({ ...options, endpoint, readTimeoutMs: READ_TIMEOUT_MS, policy: POLICY });
+  return {
+    /** https://www.alibabacloud.com/help/en/cms/developer-reference/api-putcustomevent */
+    async raise({ name, content, atMs }, signal) {
+      const call: RpcCall = {
+        attempt: `raise event ${name}`,
+        action: 'cms:PutCustomEvent',
+        resource: '*',
+        version: '2019-01-01',
+        query: {
+          'EventInfo.1.EventName': name,
+          'EventInfo.1.Content': content,
+          'EventInfo.1.GroupId': NO_GROUP,
+          'EventInfo.1.Time': String(atMs),
+        },
+      };
+      const { Code: code, Message: message } = await ask(call, signal);
+      // A refusal may also come as HTTP 200; the code is a text here and a number there.
+      if (String(code) === '200') return;
+      const text = typeof message === 'string' ? message : '';
+      const failure = {
         kind: 'refused',
         status: 200,
         code: String(code),
-        message: typeof message === 'string' ? message : '',
+        message: text,
         requestId: '',
-      },
-      name,
-    );
-  }
-
-  return {
-    raise: async (event, signal) =>
-      retry(async () => put(event, signal), POLICY, signal, options.clock ?? systemClock),
+      } as const;
+      throw toRpcError(failure, call, endpoint);
+    },
   };
-}
-
-function toEventError(failure: CallFailure, name: string): BackupError {
-  const attempt = `raise event ${name}`;
-  if (failure.kind !== 'refused')
-    return new BackupError('SERVICE_ERROR', redact(`${attempt}: ${failure.reason}`), {
-      retryable: true,
-      hint: 'check that CloudMonitor can be reached from here, or set TAIRLIFT_ENDPOINT_CMS',
-    });
-  const { status, code, message, requestId } = failure;
-  const text = redact(`${attempt}: ${code} ${message}`.trim());
-  const details = { status, serviceCode: code, ...(requestId === '' ? {} : { requestId }) };
-  if (isThrottling(failure)) return new BackupError('THROTTLED', text, { retryable: true, details });
-  if (status === 401 || status === 403 || /^(Forbidden|NoPermission|AccessDenied)/i.test(code))
-    return new BackupError('PERMISSION_DENIED', text, { details, hint: 'allow cms:PutCustomEvent on *' });
-  return new BackupError('SERVICE_ERROR', text, { retryable: status >= 500, details });
 }

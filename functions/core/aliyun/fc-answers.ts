@@ -1,4 +1,5 @@
 /** What both generations of Function Compute mean by their states and errors. */
+import { denialOf } from '../denials.ts';
 import { BackupError, redact } from '../errors.ts';
 import type { InvocationState } from '../invoker.ts';
 import { retry, type RetryClock, type RetryPolicy } from '../transfer/retry.ts';
@@ -35,11 +36,11 @@ export function toInvokeError(
       details,
       hint: `deploy the function ${functionName}, or correct TAIRLIFT_UPLOADER`,
     });
-  if (status === 401 || status === 403)
-    return new BackupError('PERMISSION_DENIED', text, {
-      details,
-      hint: `allow ${action} on acs:fc:${where.region}:${where.accountId}:functions/${functionName}`,
-    });
+  if (status === 401 || status === 403) {
+    const resource = `acs:fc:${where.region}:${where.accountId}:functions/${functionName}`;
+    const { hint, details: lack } = denialOf({ action, resource });
+    return new BackupError('PERMISSION_DENIED', text, { details: { ...details, ...lack }, hint });
+  }
   return new BackupError('INVOKE_FAILED', text, { retryable: status >= 500, details });
 }
 

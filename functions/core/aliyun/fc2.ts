@@ -1,5 +1,6 @@
 /** Function Compute 2.0, for accounts that still have services: the 2016-08-15 API. Names are `service/function`. */
 import Fc2 from '@alicloud/fc2';
+import { namingCaller, type WhoAmI } from '../denials.ts';
 import { BackupError, asBackupError } from '../errors.ts';
 import type { FunctionClient, InvocationState } from '../invoker.ts';
 import { PATIENT, retry, systemClock, type RetryClock } from '../transfer/retry.ts';
@@ -14,6 +15,8 @@ export interface Fc2Options {
   /** `http(s)://host:port` in place of the account's public address. */
   readonly endpoint?: string | undefined;
   readonly clock?: RetryClock;
+  /** Whose credentials they are, for what an error says. */
+  readonly whoAmI?: WhoAmI;
 }
 
 const START_TIMEOUT_MS = 20_000;
@@ -55,7 +58,10 @@ export function createFc2Functions(options: Fc2Options): FunctionClient {
       return body;
     } catch (error) {
       if (error instanceof BackupError) throw error;
-      throw toInvokeError(toFc2Failure(error), name, 'fc:InvokeFunction', options);
+      throw await namingCaller(
+        toInvokeError(toFc2Failure(error), name, 'fc:InvokeFunction', options),
+        options.whoAmI,
+      );
     }
   }
 

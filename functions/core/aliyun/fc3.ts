@@ -1,6 +1,7 @@
 /** Function Compute 3.0: invocations and asynchronous tasks through the 2023-03-30 API. */
 import Fc, * as fc from '@alicloud/fc20230330';
 import { Readable } from 'node:stream';
+import { namingCaller, type WhoAmI } from '../denials.ts';
 import { BackupError, asBackupError, redact } from '../errors.ts';
 import type { FunctionClient, InvocationState } from '../invoker.ts';
 import { PATIENT, retry, systemClock, type RetryClock } from '../transfer/retry.ts';
@@ -15,6 +16,8 @@ export interface Fc3Options {
   /** `http(s)://host:port` in place of the account's public address. */
   readonly endpoint?: string | undefined;
   readonly clock?: RetryClock;
+  /** Whose credentials they are, for what an error says. */
+  readonly whoAmI?: WhoAmI;
 }
 
 /** How long `call` waits for a function; the platform's own limit for synchronous invocations is not longer. */
@@ -46,7 +49,10 @@ export function createFc3Functions(options: Fc3Options): FunctionClient {
       return body;
     } catch (error) {
       if (error instanceof BackupError) throw error;
-      throw toInvokeError(toCallFailure(error), functionName, 'fc:InvokeFunction', options);
+      throw await namingCaller(
+        toInvokeError(toCallFailure(error), functionName, 'fc:InvokeFunction', options),
+        options.whoAmI,
+      );
     }
   }
 

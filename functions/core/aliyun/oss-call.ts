@@ -6,6 +6,7 @@
  * the credentials of the moment and with our HTTP exchange in the place of the SDK's.
  */
 import OSS from 'ali-oss';
+import { namingCaller, type WhoAmI } from '../denials.ts';
 import { BackupError } from '../errors.ts';
 import { createHttpClient, type HttpClient } from '../transfer/http.ts';
 import type { PartBody } from '../transfer/part-body.ts';
@@ -24,6 +25,8 @@ export interface OssCallerOptions {
   readonly internal?: boolean;
   readonly http?: HttpClient;
   readonly policy?: RetryPolicy;
+  /** Whose credentials they are, for what an error says. */
+  readonly whoAmI?: WhoAmI;
 }
 
 /** What is being asked, for messages and hints. */
@@ -70,7 +73,8 @@ export function createOssCaller(options: OssCallerOptions): OssCaller {
     try {
       return await use(connect(keys, wire), async (url, body) => sendTo(wire, url, body));
     } catch (error) {
-      throw toBackupError(wire.failure() ?? error, wire.headers(), call, { bucket, region }, signal);
+      const known = toBackupError(wire.failure() ?? error, wire.headers(), call, { bucket, region }, signal);
+      throw await namingCaller(known, options.whoAmI);
     }
   }
 

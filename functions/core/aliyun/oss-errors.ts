@@ -2,6 +2,7 @@
  * What the failures of OSS mean. Codes: https://help.aliyun.com/en/oss/developer-reference/error-responses and the
  * pages of each action.
  */
+import { denialOf } from '../denials.ts';
 import { BackupError, type ErrorCode, type ErrorDetails } from '../errors.ts';
 import { ConnectionFailure, askedDelayMs } from '../transfer/http.ts';
 import { stopReason } from '../transfer/retry.ts';
@@ -19,6 +20,7 @@ interface Meaning {
   readonly retryable?: boolean;
   readonly reason?: string;
   readonly hint?: string;
+  readonly details?: ErrorDetails;
 }
 
 /**
@@ -68,6 +70,7 @@ export function toBackupError(
         key: call.key,
         ...detailsOf(answer),
         ...(meaning.reason === undefined ? {} : { reason: meaning.reason }),
+        ...meaning.details,
       },
       cause: new Error(answer.message),
     },
@@ -107,7 +110,7 @@ function meaningOf(answer: Answer, { action, key }: OssCall, { bucket, region }:
   if (code === 'AccessDenied' || status === 403)
     return {
       code: 'PERMISSION_DENIED',
-      hint: `allow ${action} on acs:oss:*:*:${bucket}${key === '' ? '' : `/${key}`}`,
+      ...denialOf({ action, resource: `acs:oss:*:*:${bucket}${key === '' ? '' : `/${key}`}` }),
     };
   // OSS throttles with 503 and one of many codes; the codes change, the status does not.
   if (status === 429 || status === 503) return { code: 'THROTTLED', retryable: true };

@@ -1,4 +1,5 @@
 /** What the errors of the r-kvstore API mean, in one place. */
+import { denialOf, withCaller, type Denial } from '../denials.ts';
 import { BackupError, redact } from '../errors.ts';
 import { isThrottling, type CallFailure } from './openapi.ts';
 
@@ -13,11 +14,13 @@ export class TairFailure extends BackupError {
     action: string,
     region: string,
     instanceId: string | undefined,
+    caller?: string,
   ) {
-    const { code, retryable, hint } = classify(failure, action, region, instanceId);
+    const { code, retryable, hint, details = {} } = classify(failure, action, region, instanceId);
     const refused = failure.kind === 'refused' ? failure : undefined;
     const reason = failure.kind === 'refused' ? `${failure.code} ${failure.message}`.trim() : failure.reason;
-    super(code, redact(`${attempt}: ${reason}`), {
+    const message = redact(`${attempt}: ${reason}`);
+    super(code, caller === undefined ? message : withCaller(message, details, caller), {
       retryable,
       ...(hint === undefined ? {} : { hint }),
       details: {
@@ -27,6 +30,8 @@ export class TairFailure extends BackupError {
         ...(refused === undefined ? {} : { status: refused.status, serviceCode: refused.code }),
         ...(refused === undefined || refused.requestId === '' ? {} : { requestId: refused.requestId }),
         ...(refused?.retryAfterMs === undefined ? {} : { retryAfterMs: refused.retryAfterMs }),
+        ...details,
+        ...(caller === undefined ? {} : { caller }),
       },
     });
     this.failure = failure;
@@ -38,6 +43,7 @@ interface Classified {
   readonly code: BackupError['code'];
   readonly retryable: boolean;
   readonly hint?: string;
+  readonly details?: Denial['details'];
 }
 
 /**
@@ -74,7 +80,10 @@ function classify(
     return {
       code: 'PERMISSION_DENIED',
       retryable: false,
-      hint: `allow kvstore:${action} on acs:kvstore:${region}:*:instance/${instanceId ?? '*'}`,
+      ...denialOf({
+        action: `kvstore:${action}`,
+        resource: `acs:kvstore:${region}:*:instance/${instanceId ?? '*'}`,
+      }),
     };
   if (
     /^(InvalidAccessKeyId|InvalidSecurityToken|SignatureDoesNotMatch|IncompleteSignature|InvalidTimeStamp)/i.test(

@@ -5,6 +5,7 @@
  */
 import KvStore, * as kvstore from '@alicloud/r-kvstore20150101';
 import { $OpenApiUtil, OpenApiUtil } from '@alicloud/openapi-core';
+import { callerOf, type WhoAmI } from '../denials.ts';
 import { BackupError, asBackupError, describe } from '../errors.ts';
 import type {
   BackupJob,
@@ -60,6 +61,8 @@ export interface TairOptions {
   /** How long one answer may take; 20 s if left out. */
   readonly readTimeoutMs?: number;
   readonly clock?: RetryClock;
+  /** Whose credentials they are, for what an error says. */
+  readonly whoAmI?: WhoAmI;
 }
 
 /** Any region's endpoint lists the regions; this one is central and serves both sites. */
@@ -158,9 +161,16 @@ export function createTairSource(options: TairOptions): TairSource {
       answer = await abandonOnAbort(calling, signal);
     } catch (error) {
       if (error instanceof BackupError) throw error;
-      throw failureOf(call, toCallFailure(error));
+      throw await namedFailure(call, toCallFailure(error));
     }
     return parseAnswer(text(answer['body']), attemptOf(call));
+  }
+
+  /** Where a right is missing, with the name of who lacks it. */
+  async function namedFailure(call: Call, failure: CallFailure): Promise<TairFailure> {
+    const nameless = failureOf(call, failure);
+    const caller = await callerOf(nameless, options.whoAmI);
+    return caller === undefined ? nameless : failureOf(call, failure, caller);
   }
 
   /** A question is safe to repeat, also when its answer cannot be read. */
@@ -504,8 +514,8 @@ export function createTairSource(options: TairOptions): TairSource {
 /** What a gateway says of a session that has ended or was revoked. */
 const SESSION_OVER = /^(InvalidSecurityToken|InvalidAccessKeyId)/i;
 
-function failureOf(call: Call, failure: CallFailure): TairFailure {
-  return new TairFailure(failure, attemptOf(call), call.action, call.region, call.instanceId);
+function failureOf(call: Call, failure: CallFailure, caller?: string): TairFailure {
+  return new TairFailure(failure, attemptOf(call), call.action, call.region, call.instanceId, caller);
 }
 
 function attemptOf({ action, region, instanceId }: Call): string {
