@@ -85,6 +85,7 @@ export function composeCloud(
         credentials: credentialsOf(account, credentials, endpoints.sts),
         endpoint: endpoints.tair,
         internalIn: environment.downloads === 'internal' ? platform.region : undefined,
+        whoAmI: account === undefined ? whoAmI : async () => account.roleArn,
       });
       accounts.set(id, source);
       return source;

@@ -23,6 +23,12 @@ export interface Invoker {
 
   /** What became of the invocation of this attempt. Throws only what `invoke` throws. */
   state(request: UploadRequest, signal: AbortSignal): Promise<InvocationState>;
+
+  /**
+   * The error in which an invocation ended, as far as the platform has kept it. Left out where none keeps any. Throws
+   * only when the signal aborts.
+   */
+  errorOf?(request: UploadRequest, signal: AbortSignal): Promise<string | undefined>;
 }
 
 /** Functions of an account on a platform that runs them. */
@@ -41,6 +47,9 @@ export interface FunctionClient {
   /** What became of a task. */
   stateOf(functionName: string, taskId: string, signal: AbortSignal): Promise<InvocationState>;
 
+  /** What it said when it failed; undefined when that is not known. Throws only when the signal aborts. */
+  errorOf?(functionName: string, taskId: string, signal: AbortSignal): Promise<string | undefined>;
+
   /** Runs the function and returns what it returns. Throws `INVOKE_FAILED` with the function's own error message. */
   call(functionName: string, event: Buffer, signal: AbortSignal): Promise<Buffer>;
 }
@@ -55,6 +64,7 @@ export function createFunctionInvoker(functions: FunctionClient, uploader: strin
       return functions.start(uploader, encodeEvent(request), uploadTaskId(request), signal);
     },
     state: async (request, signal) => functions.stateOf(uploader, uploadTaskId(request), signal),
+    errorOf: async (request, signal) => functions.errorOf?.(uploader, uploadTaskId(request), signal),
   };
 }
 

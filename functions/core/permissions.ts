@@ -86,6 +86,7 @@ const selecting = (who: Who): readonly Permission[] => [
     call: 'DescribeInstanceAttribute',
     why: 'shards of classic clusters, disk-based Enterprise classes',
     on: ['instances'],
+    without: 'the topology tells the shards; that an instance is on disk shows when its backup is refused',
   },
   {
     who,
@@ -93,6 +94,7 @@ const selecting = (who: Who): readonly Permission[] => [
     call: 'DescribeLogicInstanceTopology',
     why: 'shards, where neither list nor class tells',
     on: ['instances'],
+    without: 'such an instance fails, and the others go on',
   },
 ];
 

@@ -279,16 +279,29 @@ async function runAttempt(
     const reason = state === 'ended' ? 'it ended without a result' : silence();
     if (state === 'alive' || (failure === undefined && reason === undefined)) continue;
     // It may have written its outcome between our last look and its end.
-    return (await lookUntil(clock.now())) ?? failure ?? lost(request, reason ?? '', clock);
+    const late = (await lookUntil(clock.now())) ?? failure;
+    if (late !== undefined) return late;
+    const said = state === 'ended' ? await invoker.errorOf?.(request, signal) : undefined;
+    return lost(request, reason ?? '', clock, said);
   }
 }
 
-function lost({ instance, attempt }: UploadRequest, reason: string, clock: Clock): UploadOutcome {
+/** An uploader that ended in one of these would do so again: its outcome is what it could not write. */
+const FOR_GOOD = /^(PERMISSION_DENIED|CONFIG_INVALID|NO_SUCH_BUCKET): /;
+
+/** @param said the error in which it ended */
+function lost(
+  { instance, attempt }: UploadRequest,
+  reason: string,
+  clock: Clock,
+  said?: string,
+): UploadOutcome {
+  const [, code] = FOR_GOOD.exec(said ?? '') ?? [];
   const error = new BackupError(
-    'INVOKE_FAILED',
-    `upload ${instance.id} with uploader ${attempt}: ${reason}`,
+    code === 'PERMISSION_DENIED' ? code : 'INVOKE_FAILED',
+    `upload ${instance.id} with uploader ${attempt}: ${reason}${said === undefined ? '' : `: ${said}`}`,
     {
-      retryable: true,
+      retryable: code === undefined,
       details: { instanceId: instance.id, attempt },
       hint: "see the uploader's log: out of memory and time-outs leave no result",
     },

@@ -121,6 +121,7 @@ export async function openSite({ functions }: Kit, setting: Setting = {}): Promi
       environment: {
         ...variables(ORCHESTRATOR_RATE),
         TAIRLIFT_ENDPOINT_FC: world.endpoints.fc,
+        TAIRLIFT_ENDPOINT_STS: world.endpoints.sts,
         TAIRLIFT_ENDPOINT_CMS: world.endpoints.cms,
         TAIRLIFT_UPLOADER: UPLOADER,
         TAIRLIFT_PLANS: plans,

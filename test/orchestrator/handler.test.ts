@@ -255,6 +255,7 @@ function functionsOf(world: World, plansPath: string): readonly FunctionSpec[] {
     TAIRLIFT_ENDPOINT_TAIR: world.endpoints.tair,
     TAIRLIFT_ENDPOINT_OSS: world.endpoints.oss,
     TAIRLIFT_ENDPOINT_FC: world.endpoints.fc,
+    TAIRLIFT_ENDPOINT_STS: world.endpoints.sts,
     TAIRLIFT_ENDPOINT_CMS: world.endpoints.cms,
   };
   const orchestrator = {

@@ -39,6 +39,7 @@ beforeEach(async () => {
           TAIRLIFT_ENDPOINT_TAIR: world.endpoints.tair,
           TAIRLIFT_ENDPOINT_OSS: world.endpoints.oss,
           TAIRLIFT_ENDPOINT_FC: world.endpoints.fc,
+          TAIRLIFT_ENDPOINT_STS: world.endpoints.sts,
           TAIRLIFT_ENDPOINT_CMS: world.endpoints.cms,
           TAIRLIFT_UPLOADER: 'uploader',
           TAIRLIFT_PLANS: join(folder, 'plans.yaml'),

@@ -44,6 +44,17 @@ export function toInvokeError(
   return new BackupError('INVOKE_FAILED', text, { retryable: status >= 500, details });
 }
 
+/** Enough for the error of one function; a task's may carry a stack. */
+const MAX_TASK_ERROR_LENGTH = 2_000;
+
+/** What a failed task says: a text of the platform's, with the function's own error in it as JSON, or without. */
+export function toTaskError(text: string | undefined): string | undefined {
+  if (text === undefined || text === '') return undefined;
+  const [, own] = /"errorMessage"\s*:\s*("(?:[^"\\]|\\.)*")/.exec(text) ?? [];
+  const message = own === undefined ? text : String(JSON.parse(own));
+  return redact(message.slice(0, MAX_TASK_ERROR_LENGTH));
+}
+
 /** The body of a failed invocation is `{errorMessage, errorType, stackTrace}`, or a text of the platform's. */
 export function functionFailed(functionName: string, errorType: string, body: Buffer): BackupError {
   const text = body.toString('utf8');

@@ -4,9 +4,15 @@ import { Readable } from 'node:stream';
 import { namingCaller, type WhoAmI } from '../denials.ts';
 import { BackupError, asBackupError, redact } from '../errors.ts';
 import type { FunctionClient, InvocationState } from '../invoker.ts';
-import { PATIENT, retry, systemClock, type RetryClock } from '../transfer/retry.ts';
+import { PATIENT, retry, systemClock, throwIfStopped, type RetryClock } from '../transfer/retry.ts';
 import type { CredentialsProvider } from './credentials.ts';
-import { functionFailed, stateOrUnknown, toInvocationState, toInvokeError } from './fc-answers.ts';
+import {
+  functionFailed,
+  stateOrUnknown,
+  toInvocationState,
+  toInvokeError,
+  toTaskError,
+} from './fc-answers.ts';
 import { NO_RUNTIME_OPTIONS, abandonOnAbort, openApiConfig, toCallFailure } from './openapi.ts';
 
 export interface Fc3Options {
@@ -56,6 +62,17 @@ export function createFc3Functions(options: Fc3Options): FunctionClient {
     }
   }
 
+  /** https://help.aliyun.com/zh/functioncompute/fc-3-0/developer-reference/api-fc-2023-03-30-getasynctask */
+  async function taskOf(
+    functionName: string,
+    taskId: string,
+    signal: AbortSignal,
+  ): Promise<fc.AsyncTask | undefined> {
+    const request = new fc.GetAsyncTaskRequest({ qualifier: 'LATEST' });
+    const call = client.getAsyncTaskWithOptions(functionName, taskId, request, {}, NO_RUNTIME_OPTIONS);
+    return (await abandonOnAbort(call, signal)).body;
+  }
+
   return {
     async start(functionName, event, taskId, signal) {
       const start = async (): Promise<'accepted' | 'accepted-before'> => {
@@ -72,20 +89,23 @@ export function createFc3Functions(options: Fc3Options): FunctionClient {
       return retry(start, PATIENT, signal, clock);
     },
 
-    /** https://help.aliyun.com/zh/functioncompute/fc-3-0/developer-reference/api-fc-2023-03-30-getasynctask */
     async stateOf(functionName, taskId, signal): Promise<InvocationState> {
-      const look = async (): Promise<InvocationState> => {
-        const request = new fc.GetAsyncTaskRequest({ qualifier: 'LATEST' });
-        const call = client.getAsyncTaskWithOptions(functionName, taskId, request, {}, NO_RUNTIME_OPTIONS);
-        const { body } = await abandonOnAbort(call, signal);
-        return toInvocationState(body?.status);
-      };
       return stateOrUnknown(
-        look,
+        async () => toInvocationState((await taskOf(functionName, taskId, signal))?.status),
         (error) => toInvokeError(toCallFailure(error), functionName, 'fc:GetAsyncTask', options),
         signal,
         clock,
       );
+    },
+
+    async errorOf(functionName, taskId, signal) {
+      try {
+        const task = await taskOf(functionName, taskId, signal);
+        return toTaskError(task?.taskErrorMessage);
+      } catch {
+        throwIfStopped(signal);
+        return undefined;
+      }
     },
 
     async call(functionName, event, signal) {
