@@ -15,7 +15,7 @@ describe('a function whose role lacks a right', () => {
   });
   afterEach(async () => emulator.stop());
 
-  it('is named by its function where nobody tells its role, and STS is asked once', async () => {
+  it('is named by its function where nobody tells its role', async () => {
     emulator.world.faults.add({ service: 'sts', times: -1, effect: { kind: 'reset' } });
     const { identity, accountId } = emulator.world;
     const role = identity.addRole({ accountId, name: 'some-role', trusts: ['fc.aliyuncs.com'], allow: [] });
