@@ -9,6 +9,7 @@ import {
   type Who,
 } from '../functions/core/permissions.ts';
 import { between } from './between.ts';
+import { markdownTable } from './markdown-table.ts';
 import { namesOf } from './names.ts';
 
 /** The page with its tables made anew. Throws when one of the marks is missing. */
@@ -40,7 +41,7 @@ const PLACE: Place = {
 
 function table(who: Who, only?: When): string {
   const permissions = permissionsOf(who).filter(({ when }) => when === only);
-  return rows(
+  return markdownTable(
     ['action', 'call', 'why', 'on', 'without it'],
     permissions.map(({ action, call, why, on, without = LOUD }) => [
       `\`${action}\``,
@@ -58,7 +59,7 @@ const LOUD = '';
 /** What the words of the column `on` are in a policy. */
 function scopes(): string {
   const words = [...new Set(PERMISSIONS.flatMap(({ on }) => on))];
-  return rows(
+  return markdownTable(
     ['on', 'resource', 'condition'],
     words.map((word) => [
       word,
@@ -70,9 +71,4 @@ function scopes(): string {
         .join(', '),
     ]),
   );
-}
-
-function rows(head: readonly string[], body: readonly (readonly string[])[]): string {
-  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`.replaceAll('|  |', '| |');
-  return [line(head), `|${'---|'.repeat(head.length)}`, ...body.map(line)].join('\n');
 }
