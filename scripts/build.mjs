@@ -19,6 +19,7 @@ const ENTRIES = {
   'function-host': 'emulator/fc/function-host.ts',
   cli: 'cli/main.ts',
   demo: 'demo/main.ts',
+  'check-deploy': 'infra/check/main.ts',
   ...(existsSync('test/bench/main.ts')
     ? {
         bench: 'test/bench/main.ts',

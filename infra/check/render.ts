@@ -11,6 +11,8 @@ export interface RenderOptions {
   readonly environment?: string;
   /** All that the CLI sees of the environment, beside what it needs to start. */
   readonly variables: Readonly<Record<string, string | undefined>>;
+  /** The name of the credentials; those that `s.yaml` names if left out. */
+  readonly access?: string;
   /** Uses the credentials that the user has set up for the CLI; else it knows those of the variables only. */
   readonly asUser?: boolean;
 }
@@ -32,11 +34,18 @@ const MAX_OUTPUT_BYTES = 16 * 1024 * 1024;
 
 /** https://docs.serverless-devs.com/user-guide/builtin/preview/: reads local files only. */
 async function preview(
-  { root, environment, variables }: RenderOptions,
+  { root, environment, access, variables }: RenderOptions,
   home: string | undefined,
 ): Promise<string> {
-  const cli = require.resolve('@serverless-devs/s/bin/s', { paths: [root] });
-  const args = [cli, 'preview', '-o', 'json', ...(environment === undefined ? [] : ['--env', environment])];
+  const cli = join(root, 'node_modules', '@serverless-devs', 's', 'bin', 's');
+  const args = [
+    cli,
+    'preview',
+    '-o',
+    'json',
+    ...(environment === undefined ? [] : ['--env', environment]),
+    ...(access === undefined ? [] : ['-a', access]),
+  ];
   const env = {
     PATH: process.env['PATH'],
     HOME: process.env['HOME'],

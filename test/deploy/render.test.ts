@@ -2,15 +2,8 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { render } from '../../infra/check/render.ts';
-
-const ROOT = join(__dirname, '..', '..');
-const VARIABLES = {
-  AccountID: '1234567890123456',
-  AccessKeyID: 'sample-key-id',
-  AccessKeySecret: 'sample-key-secret',
-  TAIRLIFT_BUCKET: 'sample-backups',
-  TAIRLIFT_CONTACT_GROUP: 'on-call',
-};
+import type { Rendered } from '../../infra/check/rendered.ts';
+import { ROOT, SAMPLE_VARIABLES as VARIABLES } from './sample-deployment.ts';
 
 /** All text values of what was rendered. */
 function texts(value: unknown): readonly string[] {
@@ -44,10 +37,16 @@ describe('s.yaml', () => {
     expect(JSON.stringify(resources)).not.toContain('team-x');
   });
 
-  it('says what is wrong when it cannot be rendered', async () => {
-    await expect(render({ root: join(ROOT, 'docs'), variables: VARIABLES })).rejects.toThrow(
-      'render s.yaml: the s.yaml/s.yml file was not found',
-    );
+  it('keeps timers off in dev, and on in any other stage', async () => {
+    const enabledIn = async (options: object, variables = {}): Promise<unknown> => {
+      const rendered = await render({ root: ROOT, variables: { ...VARIABLES, ...variables }, ...options });
+      const { resources } = rendered as Rendered;
+      return resources.orchestrator.props.triggers?.map(({ triggerConfig }) => triggerConfig.enable);
+    };
+
+    expect(await enabledIn({ environment: 'dev' }, { TAIRLIFT_STAGE: 'prod' })).toEqual([false]);
+    expect(await enabledIn({ environment: 'prod' })).toEqual([true]);
+    expect(await enabledIn({}, { TAIRLIFT_STAGE: 'team-a' })).toEqual([true]);
   });
 
   it('is rendered without a network', async () => {

@@ -1,0 +1,158 @@
+/**
+ * What `s.yaml` may hold once everything is filled in. Stricter than the components themselves, which pass over what
+ * they do not know: a misspelt setting would be off, and nobody would hear of it.
+ *
+ * https://github.com/devsapp/fc3/blob/master/docs/zh/yaml.md and https://github.com/devsapp/ros
+ */
+import * as z from 'zod';
+import { suggestion } from '../../functions/core/config.ts';
+import type { Findings } from './finding.ts';
+
+const text = z.string().min(1, 'is empty');
+const whole = z.int('is no whole number');
+
+const actionSchema = z.strictObject({ run: text, path: text });
+
+const infraSchema = z.strictObject({
+  component: z.literal('ros'),
+  props: z.strictObject({
+    region: text,
+    endpoint: text,
+    name: text,
+    template: text,
+    /** What is allowed for each stands in the template itself. */
+    parameters: z.record(z.string(), z.union([z.string(), z.number()])),
+  }),
+});
+
+const timerSchema = z.strictObject({
+  triggerName: z
+    .string()
+    .regex(/^[a-zA-Z_][\w-]{0,127}$/, 'is no name: a letter, then letters, digits, - and _'),
+  triggerType: z.literal('timer'),
+  description: z.string().optional(),
+  qualifier: z.literal('LATEST'),
+  triggerConfig: z.strictObject({
+    cronExpression: text,
+    enable: z.boolean('is neither true nor false'),
+    payload: text,
+  }),
+});
+
+const functionSchema = z.strictObject({
+  component: z.literal('fc3'),
+  props: z.strictObject({
+    region: text,
+    functionName: z
+      .string()
+      .regex(/^[a-zA-Z_][\w-]{0,63}$/, 'is no name: a letter, then letters, digits, - and _, 64 at most'),
+    description: z.string().max(256).optional(),
+    /** The newest one there is. */
+    runtime: z.literal('nodejs20'),
+    handler: z.string().regex(/^[\w-]+\.[\w$]+$/, 'is no handler such as index.handler'),
+    code: text,
+    role: text,
+    memorySize: whole,
+    cpu: z.number(),
+    diskSize: whole,
+    timeout: whole,
+    environmentVariables: z.record(z.string(), z.string()),
+    logConfig: z.strictObject({
+      project: text,
+      logstore: text,
+      enableRequestMetrics: z.boolean(),
+      enableInstanceMetrics: z.boolean(),
+      logBeginRule: z.enum(['None', 'DefaultRegex']),
+    }),
+    internetAccess: z.boolean(),
+    vpcConfig: z.strictObject({
+      vpcId: z.string(),
+      vSwitchIds: z.array(z.string()),
+      securityGroupId: z.string(),
+    }),
+    asyncInvokeConfig: z.strictObject({
+      /** Task ids are how a second invocation is recognised. */
+      asyncTask: z.literal(true),
+      maxAsyncRetryAttempts: whole,
+      maxAsyncEventAgeInSeconds: whole,
+      destinationConfig: z.strictObject({ onFailure: z.strictObject({ destination: text }) }),
+    }),
+    concurrencyConfig: z.strictObject({ reservedConcurrency: whole.positive() }),
+    triggers: z.array(timerSchema).optional(),
+  }),
+});
+
+const renderedSchema = z.strictObject({
+  edition: z.literal('3.0.0'),
+  name: text,
+  access: text,
+  vars: z.record(z.string(), z.unknown()),
+  actions: z.strictObject({ 'pre-deploy': z.array(actionSchema) }),
+  resources: z.strictObject({ infra: infraSchema, orchestrator: functionSchema, uploader: functionSchema }),
+});
+
+export type Rendered = z.infer<typeof renderedSchema>;
+export type DeployedFunction = z.infer<typeof functionSchema>['props'];
+export type Timer = z.infer<typeof timerSchema>;
+
+/** Undefined when it is so far from what it should be that nothing else can be asked about it. */
+export function parseRendered(json: unknown, findings: Findings): Rendered | undefined {
+  const parsed = renderedSchema.safeParse(json, { reportInput: true });
+  if (parsed.success) return parsed.data;
+  for (const issue of parsed.error.issues) explain(issue, findings);
+  return undefined;
+}
+
+const EXPECTED: Readonly<Record<string, string>> = {
+  literal: 'something else',
+  invalid_type: 'another type',
+};
+
+function explain(issue: z.core.$ZodIssue, findings: Findings): void {
+  const at = placeOf(issue.path);
+  if (issue.code === 'unrecognized_keys') {
+    for (const key of issue.keys)
+      findings.error(
+        'schema',
+        placeOf([...issue.path, key]),
+        `"${key}" is nothing that is known here, and would be passed over in silence${suggestion(key, KNOWN)}; correct it, or take it out`,
+      );
+  } else if (issue.code === 'invalid_type' && issue.input === undefined)
+    findings.error('schema', at, `it is missing; put it in (${issue.expected})`);
+  else if (issue.code === 'invalid_value')
+    findings.error(
+      'schema',
+      at,
+      `it is ${shown(issue.input)}; write ${issue.values.map(shown).join(' or ')}`,
+    );
+  else {
+    const what = EXPECTED[issue.code];
+    findings.error(
+      'schema',
+      at,
+      what === undefined || issue.message.startsWith('is ')
+        ? `${shown(issue.input)} ${issue.message}; correct it`
+        : `${shown(issue.input)} is of ${what} than it has to be: ${issue.message}; correct it`,
+    );
+  }
+}
+
+function shown(value: unknown): string {
+  return JSON.stringify(value) ?? 'nothing';
+}
+
+/** As people name it: without the levels that every resource has. */
+function placeOf(path: readonly PropertyKey[]): string {
+  const place = path.map(String).join('.');
+  return place.replace(/^resources\.(\w+)\.props\b/, '$1').replace(/^resources\./, '') || 's.yaml';
+}
+
+const KNOWN = [renderedSchema, infraSchema, functionSchema, timerSchema].flatMap(keysOf);
+
+function keysOf(schema: z.core.$ZodType): string[] {
+  if (!(schema instanceof z.ZodObject)) return [];
+  return Object.entries(schema.shape).flatMap(([key, inner]) => [
+    key,
+    ...keysOf(inner instanceof z.ZodOptional ? inner.unwrap() : (inner as z.core.$ZodType)),
+  ]);
+}
