@@ -164,6 +164,19 @@ describe('a snapshot', () => {
     expect((await pull()).bytes.equals(file)).toBe(true);
   });
 
+  it.each([
+    ['that nobody here knows at its address', 'node-1.invalid', '127.0.0.1'],
+    // Nothing listens there.
+    ['that is known where the name leads', 'localhost', '127.255.255.254'],
+  ])('is had from a server with a name %s', async (_what, host, ip) => {
+    await start(snapshotOf(RESYNC, `$${file.length}\r\n`, file));
+
+    const snapshot = await openSnapshot({ host, ip, port: peer?.port ?? 0 }, NAME, PLAIN, signal);
+
+    expect(await snapshot.read(Buffer.alloc(file.length), signal)).toBe(file.length);
+    snapshot.close();
+  });
+
   it('is asked for by the name that the server has for it, with user and password', async () => {
     const plain = snapshotOf(RESYNC, `$${file.length}\r\n`, file);
     await start((words, socket) => {
@@ -442,6 +455,20 @@ describe('over TLS, a server', () => {
     await expect(pullFrom('127.0.0.1', {})).rejects.toMatchObject({
       code: 'SOURCE_UNAVAILABLE',
       retryable: false,
+    });
+    expect(peer?.commands).toEqual([]);
+  });
+
+  it('with a name that nobody here knows has to show a certificate for it', async () => {
+    await start(answer, identity);
+    const pullAt = async (host: string): Promise<unknown> => {
+      const secure = { ...PLAIN, isSecure: true, password: 'hush', ca: identity.cert };
+      return openSnapshot({ host, ip: '127.0.0.1', port: peer?.port ?? 0 }, NAME, secure, signal);
+    };
+
+    await expect(pullAt('node-1.invalid')).rejects.toMatchObject({
+      code: 'SOURCE_UNAVAILABLE',
+      hint: expect.stringContaining('the name that its certificate is for') as string,
     });
     expect(peer?.commands).toEqual([]);
   });

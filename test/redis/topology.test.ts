@@ -95,7 +95,7 @@ describe('CLUSTER NODES', () => {
           primaryId: id('a'),
           epoch: '1',
           primary: ASKED,
-          replicas: [{ host: 'c.example', port: 7001 }],
+          replicas: [{ host: 'c.example', port: 7001, ip: '10.0.0.3' }],
           slots: '0-4,5,6-8191',
         },
         {

@@ -4,7 +4,8 @@
  *
  * Protocol: https://redis.io/docs/latest/develop/reference/protocol-spec/
  */
-import { connect as connectPlainly, isIP, type Socket } from 'node:net';
+import { lookup } from 'node:dns';
+import { connect as connectPlainly, isIP, type LookupFunction, type Socket } from 'node:net';
 import { checkServerIdentity, connect as connectSecurely } from 'node:tls';
 import { BackupError } from '../errors.ts';
 import { stopReason, throwIfStopped } from '../transfer/retry.ts';
@@ -12,6 +13,8 @@ import { stopReason, throwIfStopped } from '../transfer/retry.ts';
 export interface Address {
   readonly host: string;
   readonly port: number;
+  /** Where it is, if nobody here knows the host by its name: names of a cluster's nodes may be for its own network only. */
+  readonly ip?: string;
 }
 
 export interface ConnectionOptions {
@@ -162,14 +165,14 @@ function openSocketOrSayWhy(name: string, address: Address, options: ConnectionO
   }
 }
 
-function openSocket({ host, port }: Address, options: ConnectionOptions): Socket {
+function openSocket({ host, port, ip }: Address, options: ConnectionOptions): Socket {
   const { isSecure, ca, cert, key, knownHost } = options;
-  if (!isSecure) return connectPlainly({ host, port, noDelay: true, keepAlive: true });
+  const where = { host, port, ...(ip === undefined ? {} : { lookup: lookupOr(ip) }) };
+  if (!isSecure) return connectPlainly({ ...where, noDelay: true, keepAlive: true });
   const servername =
     isIP(host) === 0 ? host : knownHost !== undefined && isIP(knownHost) === 0 ? knownHost : '';
   const socket = connectSecurely({
-    host,
-    port,
+    ...where,
     ...(servername === '' ? {} : { servername }),
     ...(ca === undefined ? {} : { ca }),
     ...(cert === undefined ? {} : { cert }),
@@ -182,6 +185,17 @@ function openSocket({ host, port }: Address, options: ConnectionOptions): Socket
     },
   });
   return socket.setNoDelay(true).setKeepAlive(true);
+}
+
+/** Asks for the name's address, and takes this one if it has none. */
+function lookupOr(ip: string): LookupFunction {
+  return (name, options, callback) => {
+    lookup(name, options, (error, address, family) => {
+      if (error === null) callback(null, address, family);
+      else if (options.all === true) callback(null, [{ address: ip, family: isIP(ip) }]);
+      else callback(null, ip, isIP(ip));
+    });
+  };
 }
 
 async function connected(

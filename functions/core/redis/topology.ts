@@ -1,4 +1,5 @@
 /** What a server tells of itself and of the nodes around it: `INFO` and `CLUSTER NODES`, read strictly. */
+import { isIP } from 'node:net';
 import { BackupError } from '../errors.ts';
 import type { Address } from './connection.ts';
 
@@ -173,14 +174,16 @@ function isKnown(where: string): boolean {
   return parseAddress(where).host !== '';
 }
 
-/** `ip:port@bus,hostname`; the name is preferred, because certificates are for names. */
+/** `ip:port@bus,hostname`; the name is preferred, because certificates are for names, if anybody here knows it. */
 function parseAddress(where: string): Address {
   const [address = '', hostname = ''] = where.split(',');
   const plain = address.replace(/@\d+$/, '');
   const colon = plain.lastIndexOf(':');
   const ip = plain.slice(0, colon).replace(/^\[|\]$/g, '');
   const isName = hostname !== '' && hostname !== '?' && !hostname.includes('=');
-  return { host: isName ? hostname : ip, port: Number(plain.slice(colon + 1)) };
+  const port = Number(plain.slice(colon + 1));
+  if (!isName) return { host: ip, port };
+  return { host: hostname, port, ...(isIP(ip) === 0 ? {} : { ip }) };
 }
 
 function firstSlot({ ranges }: Node): number {
