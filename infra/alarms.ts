@@ -15,37 +15,54 @@ export interface Logs {
 }
 
 export function addAlarms(stack: ros.Stack, names: Names, parameters: Parameters, logs: Logs): void {
-  const errorsOf = (id: string, ruleName: string, functionName: string): void =>
-    void new cms.ResourceMetricRule(stack, id, {
-      ruleName: ros.Fn.sub(ruleName),
-      contactGroups: [parameters.contactGroup],
-      // https://help.aliyun.com/en/functioncompute/fc/monitoring-metrics-1
-      namespace: 'acs_fc',
-      metricName: 'FunctionFunctionErrors',
-      resources: [{ region: ros.RosPseudo.region, functionName: ros.Fn.sub(functionName) }],
-      period: 60,
-      interval: 60,
-      // A function that is not invoked has no errors, and no data either.
-      noDataPolicy: 'OK',
-      silenceTime: REMINDER_SECONDS,
-      escalations: {
-        critical: {
-          // Of the counts of a minute; any error makes every one of the statistics larger than 0.
-          statistics: 'Average',
-          comparisonOperator: 'GreaterThanThreshold',
-          threshold: '0',
-          times: 1,
-        },
-      },
-    });
-  errorsOf('OrchestratorErrors', names.orchestratorErrors, names.orchestrator);
-  errorsOf('UploaderErrors', names.uploaderErrors, names.uploader);
+  // What the orchestrator ends in is the run's outcome.
+  addErrors(
+    stack,
+    'OrchestratorErrors',
+    names.orchestratorErrors,
+    names.orchestrator,
+    'critical',
+    parameters,
+  );
+  // An upload that fails is tried again, and what becomes of it is the orchestrator's to say.
+  addErrors(stack, 'UploaderErrors', names.uploaderErrors, names.uploader, 'warn', parameters);
   addRunEvents(stack, names, parameters);
   addLateRuns(stack, names, parameters, logs);
 }
 
 /** While an alarm lasts, it is repeated so often. */
 const REMINDER_SECONDS = 3600;
+
+function addErrors(
+  stack: ros.Stack,
+  id: string,
+  ruleName: string,
+  functionName: string,
+  level: 'critical' | 'warn',
+  { contactGroup }: Parameters,
+): void {
+  const anyError = {
+    // Of the counts of a minute; any error makes every one of the statistics larger than 0.
+    statistics: 'Average',
+    comparisonOperator: 'GreaterThanThreshold',
+    threshold: '0',
+    times: 1,
+  };
+  new cms.ResourceMetricRule(stack, id, {
+    ruleName: ros.Fn.sub(ruleName),
+    contactGroups: [contactGroup],
+    // https://help.aliyun.com/en/functioncompute/fc/monitoring-metrics-1
+    namespace: 'acs_fc',
+    metricName: 'FunctionFunctionErrors',
+    resources: [{ region: ros.RosPseudo.region, functionName: ros.Fn.sub(functionName) }],
+    period: 60,
+    interval: 60,
+    // A function that is not invoked has no errors, and no data either.
+    noDataPolicy: 'OK',
+    silenceTime: REMINDER_SECONDS,
+    escalations: level === 'critical' ? { critical: anyError } : { warn: anyError },
+  });
+}
 
 /** The events of our own: functions/core/events.ts. Their content names the function, and so the stage. */
 function addRunEvents(stack: ros.Stack, names: Names, { contactGroup }: Parameters): void {

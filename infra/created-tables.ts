@@ -64,7 +64,7 @@ const WORDS: Readonly<Record<string, Words>> = {
     costs: 'requests; none while all is well',
   },
   OrchestratorErrors: { why: 'tells the contact group when the orchestrator fails', costs: FREE },
-  UploaderErrors: { why: 'tells the contact group when the uploader fails', costs: FREE },
+  UploaderErrors: { why: 'warns the contact group when an upload fails; it is tried again', costs: FREE },
   RunEvents: { why: 'watches for `tairlift:run-failed` and `tairlift:run-partial`', costs: FREE },
   RunEventContacts: { why: 'sends them to the contact group', costs: FREE },
   LateRuns: {

@@ -47,6 +47,20 @@ describe('the table of permissions', () => {
     );
   });
 
+  it.each([
+    ['orchestrator', 'ORCHESTRATOR_MAY'],
+    ['uploader', 'UPLOADER_MAY'],
+  ] as const)('is what the %s of the sample cloud may do', (who, list) => {
+    const code = readFileSync(join(ROOT, 'emulator', 'sample', 'sample-cloud.ts'), 'utf8');
+    const [, body = ''] = code.split(`const ${list} = [`);
+    const allowed = [...(body.split('];')[0] ?? '').matchAll(/'([a-z]+:\w+)'/g)].map(([, action]) => action);
+    const called = permissionsOf(who).filter(
+      ({ when, call }) => when === undefined && !call.includes('by the platform'),
+    );
+
+    expect(allowed.sort()).toEqual(called.map(({ action }) => action).sort());
+  });
+
   it('needs the same of both functions where something is only sometimes needed', () => {
     const sometimes = (who: Who): readonly string[] =>
       permissionsOf(who).flatMap(({ action, when }) =>

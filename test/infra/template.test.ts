@@ -1,5 +1,6 @@
 /** What `npm run synth` writes, and what the template declares. */
 import { readFileSync } from 'node:fs';
+import { Socket } from 'node:net';
 import { join } from 'node:path';
 import { generate } from '../../infra/generate.ts';
 import { lifecycleProblems } from '../../functions/core/lifecycle.ts';
@@ -30,8 +31,12 @@ describe('what is made from code', () => {
       expect([path, readFileSync(join(ROOT, path), 'utf8')]).toEqual([path, content]);
   });
 
-  it('is the same each time', () => {
+  it('is the same each time, and made without a network', () => {
+    const connect = jest.spyOn(Socket.prototype, 'connect');
+
     expect(synthesize()).toBe(synthesize());
+    expect(connect).not.toHaveBeenCalled();
+    connect.mockRestore();
   });
 });
 
@@ -80,6 +85,17 @@ describe('the template', () => {
     );
 
     expect(kept.map(([id]) => id)).toEqual(['BackupBucket', 'WriteOnce']);
+  });
+
+  it('tells what was made', () => {
+    expect(Object.keys(template.Outputs)).toEqual([
+      'OrchestratorRoleArn',
+      'UploaderRoleArn',
+      'Bucket',
+      'LogProject',
+      'Logstore',
+      'DeadLetterQueue',
+    ]);
   });
 
   it('fits the limits of the service', () => {
