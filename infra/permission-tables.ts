@@ -43,9 +43,9 @@ function table(who: Who, only?: When): string {
   const permissions = permissionsOf(who).filter(({ when }) => when === only);
   return markdownTable(
     ['action', 'call', 'why', 'on', 'without it'],
-    permissions.map(({ action, call, why, on, without = LOUD }) => [
+    permissions.map(({ action, call, by, why, on, without = LOUD }) => [
       `\`${action}\``,
-      call,
+      by === undefined ? call : `${call}, by the ${by}`,
       why,
       on.join(', '),
       without,

@@ -57,6 +57,8 @@ export interface Permission {
   readonly action: string;
   /** The calls that need it. */
   readonly call: string;
+  /** Function Compute makes the call, in the name of the function; the code does not. */
+  readonly by?: 'platform';
   readonly why: string;
   readonly on: readonly Scope[];
   readonly when?: When;
@@ -113,7 +115,8 @@ const running = (who: Who): readonly Permission[] => [
   {
     who,
     action: 'log:PostLogStoreLogs',
-    call: 'PostLogStoreLogs, by the platform',
+    call: 'PostLogStoreLogs',
+    by: 'platform',
     why: 'the function’s log',
     on: ['logstore'],
     without: 'the function runs, and leaves no log; the alarm on runs that did not happen goes off',
@@ -121,7 +124,8 @@ const running = (who: Who): readonly Permission[] => [
   {
     who,
     action: 'mns:SendMessage',
-    call: 'SendMessage, by the platform',
+    call: 'SendMessage',
+    by: 'platform',
     why: 'keeps an event that was given up after its retries',
     on: ['dead-letters'],
     without: 'such an event is gone; the function’s errors still raise their alarm',
@@ -155,7 +159,8 @@ const running = (who: Who): readonly Permission[] => [
   ).map(([action, why]): Permission => ({
     who,
     action,
-    call: `${action.slice(4)}, by the platform`,
+    call: action.slice(4),
+    by: 'platform',
     why,
     on: ['everything'],
     when: 'vpc',
