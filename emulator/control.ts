@@ -14,7 +14,7 @@ export interface Control {
   close(): Promise<void>;
 }
 
-type Parts = Pick<Emulator, 'world' | 'tair' | 'oss' | 'fc' | 'cms' | 'accessKey'>;
+type Parts = Pick<Emulator, 'world' | 'tair' | 'oss' | 'fc' | 'cms' | 'ros' | 'deadLetters' | 'accessKey'>;
 
 export async function createControl(parts: Parts, port: number): Promise<Control> {
   const server = createServer((request, response) => {
@@ -43,7 +43,10 @@ export async function createControl(parts: Parts, port: number): Promise<Control
   };
 }
 
-async function perform({ world, tair, fc, cms }: Parts, request: IncomingMessage): Promise<unknown> {
+async function perform(
+  { world, tair, fc, cms, ros, deadLetters }: Parts,
+  request: IncomingMessage,
+): Promise<unknown> {
   const url = new URL(request.url ?? '/', 'http://localhost');
   const [area = '', ...rest] = url.pathname.split('/').filter((part) => part !== '');
   switch (`${request.method} ${area}`) {
@@ -70,6 +73,10 @@ async function perform({ world, tair, fc, cms }: Parts, request: IncomingMessage
         instances: tair.describe(),
         functions: fc.describe(),
         events: cms.events(),
+        deadLetters,
+        stacks: ros.describe(),
+        recorded: ros.recorded(),
+        roles: world.identity.roles().filter(({ accountId }) => accountId === world.accountId),
       };
     case 'POST functions':
       return changeFunction(fc, decodeURIComponent(rest[0] ?? ''), rest[1] ?? '');

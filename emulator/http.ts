@@ -85,6 +85,9 @@ export interface ListenOptions {
   readonly tls?: { readonly key: string; readonly cert: string };
 }
 
+/** Clients of ROS send whole templates in the query. */
+const MAX_HEADER_BYTES = 1024 * 1024;
+
 export async function listen(
   service: Service,
   around: Surroundings,
@@ -96,8 +99,11 @@ export async function listen(
   };
   const server: Server =
     options.tls === undefined
-      ? createServer({ keepAliveTimeout: 30_000 }, onRequest)
-      : createTlsServer({ ...options.tls, keepAliveTimeout: 30_000 }, onRequest);
+      ? createServer({ keepAliveTimeout: 30_000, maxHeaderSize: MAX_HEADER_BYTES }, onRequest)
+      : createTlsServer(
+          { ...options.tls, keepAliveTimeout: 30_000, maxHeaderSize: MAX_HEADER_BYTES },
+          onRequest,
+        );
   server.requestTimeout = 0;
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);

@@ -1,5 +1,5 @@
 /**
- * Starts a local cloud on loopback: r-kvstore with its backup download host, OSS, Function Compute, STS, RAM and
+ * Starts a local cloud on loopback: r-kvstore with its backup download host, OSS, Function Compute, STS, RAM, ROS and
  * CloudMonitor, each on a port of its own, sharing one clock, one identity store, one journal and one list of faults.
  */
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
@@ -16,6 +16,7 @@ import { createIdentity, type AccessKey } from './identity.ts';
 import { createJournal } from './journal.ts';
 import { createOss, type Oss } from './oss/oss-service.ts';
 import { createRam } from './ram/ram-service.ts';
+import { createRos, type Ros, type RosOptions } from './ros/ros-service.ts';
 import { createSts } from './sts/sts-service.ts';
 import { createCertificate } from './sts/certificate.ts';
 import type { TairOptions } from './tair/options.ts';
@@ -40,6 +41,7 @@ export interface EmulatorOptions {
   /** Limits and waiting times of Function Compute. */
   readonly fc?: FcOptions;
   readonly tair?: Partial<TairOptions>;
+  readonly ros?: Partial<RosOptions>;
   /** Time passes faster here, and has to for the functions too. */
   readonly hurry?: Hurry;
 }
@@ -51,6 +53,7 @@ export interface Emulator {
   readonly oss: Oss;
   readonly fc: Fc;
   readonly cms: Cms;
+  readonly ros: Ros;
   /** Events that Function Compute gave up and sent to the destination of their function, or could not send. */
   readonly deadLetters: readonly DestinationMessage[];
   /** OSS as `https://127.0.0.1:<port>`; `endpoints.oss` is without TLS. */
@@ -89,11 +92,13 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
 
   const oss = await createOss(world, options.buckets ?? []);
   const tair = await createTair(world, options.instances ?? [], options.tair);
+  const ros = createRos(world, oss, options.ros);
   const deadLetters: DestinationMessage[] = [];
   const certificate = await createCertificate(folder);
   const fc = createFc(world, {
     oss,
-    send: (message) => void deadLetters.push(message),
+    hasLogstore: (...names) => ros.hasLogstore(...names),
+    send: (message) => void deadLetters.push(lostWithoutQueue(message, ros)),
     platformVariables: () => ({ NODE_EXTRA_CA_CERTS: certificate.certFile }),
     ...options.fc,
   });
@@ -105,6 +110,7 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
     fc.service,
     createSts(world),
     createRam(world),
+    ros.service,
     cms.service,
   ];
 
@@ -113,6 +119,7 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
   let stopped: Promise<void> | undefined;
   const stop = async (): Promise<void> => {
     await fc.stop();
+    await ros.whenIdle();
     await Promise.all([control?.close(), ...open.map(async (listening) => listening.close())]);
     await tair.stop();
     await oss.stop();
@@ -135,7 +142,7 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
     const secureOssEndpoint = `https://127.0.0.1:${secure.port}`;
     await tair.start();
     fc.deploy(options.functions?.(world) ?? []);
-    const emulator = { world, accessKey, tair, oss, fc, cms, deadLetters, secureOssEndpoint };
+    const emulator = { world, accessKey, tair, oss, fc, cms, ros, deadLetters, secureOssEndpoint };
     control = await createControl(emulator, options.ports?.control ?? 0);
     return {
       ...emulator,
@@ -157,4 +164,13 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
     await (stopped ??= stop());
     throw error;
   }
+}
+
+/** A queue gets what is sent to it only when a stack has made it. */
+function lostWithoutQueue(message: DestinationMessage, ros: Ros): DestinationMessage {
+  const [, accountId = '', queue] =
+    /^acs:mns:[^:]*:(\d+):\/queues\/([^/]+)\/messages$/.exec(message.destination) ?? [];
+  if (queue === undefined || message.lostBecause !== undefined || ros.hasQueue(accountId, queue))
+    return message;
+  return { ...message, lostBecause: `there is no queue ${queue}` };
 }

@@ -78,10 +78,12 @@ export interface BucketSettings {
   /** Default: none. */
   readonly lifecycle?: readonly LifecycleRule[];
   /** How objects are encrypted that come without a wish of their own. Default: not at all. */
-  readonly encryption?: { readonly algorithm: 'AES256' | 'KMS' | 'SM4'; readonly keyId?: string };
+  readonly encryption?:
+    | { readonly algorithm: 'AES256' | 'KMS' | 'SM4'; readonly keyId?: string | undefined }
+    | undefined;
   /** Default: false. */
   readonly blocksPublicAccess?: boolean;
-  readonly policy?: PolicyDocument;
+  readonly policy?: PolicyDocument | undefined;
   /** Objects that nobody may replace. Without effect once versioning was switched on. */
   readonly overwriteRules?: readonly OverwriteRule[];
 }
