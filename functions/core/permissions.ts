@@ -146,6 +146,7 @@ const running = (who: Who): readonly Permission[] => [
     on: ['key'],
     when: 'kms',
   },
+  // As the platform's own role has them: https://www.alibabacloud.com/help/doc-detail/181589.htm
   ...(
     [
       ['vpc:DescribeVSwitchAttributes', 'finds the zone of the vSwitch'],
