@@ -1,5 +1,5 @@
 /** Functions that are deployed through the API, by the vendor's own clients. */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import FcOlder from '@alicloud/fc2';
@@ -26,6 +26,7 @@ import { $OpenApiUtil } from '@alicloud/openapi-core';
 import OSS from 'ali-oss';
 import { startEmulator, type Emulator } from '../../../emulator/start-emulator.ts';
 import { zip } from '../../deploy/zip.ts';
+import { askRpc } from '../ask-rpc.ts';
 import { buildHost, enqueue, invoke } from './fc-world.ts';
 
 const saying = (word: string): Buffer => zip({ 'index.js': `exports.handler = async () => '${word}';` });
@@ -44,11 +45,26 @@ beforeAll(async () => {
   client = new FcModern(
     new $OpenApiUtil.Config({ ...cloud.accessKey, endpoint: new URL(endpoints.fc).host, protocol: 'http' }),
   );
+  await makeQueue('failed');
 });
 afterAll(async () => {
   await cloud.stop();
   rmSync(folder, { recursive: true, force: true });
 });
+
+async function makeQueue(QueueName: string): Promise<void> {
+  const Resources = { Queue: { Type: 'ALIYUN::MNS::Queue', Properties: { QueueName } } };
+  const TemplateBody = JSON.stringify({ ROSTemplateFormatVersion: '2015-09-01', Resources });
+  await askRpc({
+    endpoint: cloud.world.endpoints.ros,
+    version: '2019-09-10',
+    action: 'CreateStack',
+    parameters: { RegionId: 'cn-hangzhou', StackName: `queue-${QueueName}`, TemplateBody },
+    key: cloud.accessKey,
+    ca: readFileSync(cloud.environment['NODE_EXTRA_CA_CERTS'] ?? '', 'utf8'),
+  });
+  await cloud.ros.whenIdle();
+}
 
 const inline = (archive: Buffer): InputCodeLocation =>
   new InputCodeLocation({ zipFile: archive.toString('base64') });
@@ -319,6 +335,20 @@ describe('events that nobody waits for', () => {
       maxAsyncRetryAttempts: 1,
       destinationConfig: { onFailure: { destination: queue() } },
     });
+  });
+
+  it('get lost when there is no such queue', async () => {
+    await create('astray', { code: inline(FAILING) });
+    const destination = queue().replace('failed', 'nowhere');
+    await configure('astray', {
+      maxAsyncRetryAttempts: 0,
+      destinationConfig: { onFailure: { destination } } as PutAsyncInvokeConfigInput['destinationConfig'] &
+        object,
+    });
+    await enqueue(client, 'astray', {});
+    await cloud.fc.whenIdle();
+    const [letter] = cloud.deadLetters.filter(({ functionName }) => functionName === 'astray');
+    expect(letter?.lostBecause).toBe('there is no queue nowhere');
   });
 
   it('get lost when the role may not send them', async () => {
