@@ -53,7 +53,9 @@ describe('the table of permissions', () => {
   ] as const)('is what the %s of the sample cloud may do', (who, list) => {
     const code = readFileSync(join(ROOT, 'emulator', 'sample', 'sample-cloud.ts'), 'utf8');
     const [, body = ''] = code.split(`const ${list} = [`);
-    const allowed = [...(body.split('];')[0] ?? '').matchAll(/'([a-z]+:\w+)'/g)].map(([, action]) => action);
+    const allowed = [...(body.split('];')[0] ?? '').matchAll(/'([a-z]+:\w+)'/g)].map(
+      ([, action = '']) => action,
+    );
     const called = permissionsOf(who).filter(({ when, by }) => when === undefined && by === undefined);
 
     expect(allowed.sort()).toEqual(called.map(({ action }) => action).sort());
