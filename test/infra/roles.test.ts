@@ -2,11 +2,9 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { decide, readPolicy, type Question, type Statement } from '../../emulator/policy.ts';
-import { resolve, type Template } from './resolve.ts';
+import { resolve } from './resolve.ts';
 
-const template = JSON.parse(
-  readFileSync(join(__dirname, '..', '..', 'infra', 'template.json'), 'utf8'),
-) as Template;
+const template = readFileSync(join(__dirname, '..', '..', 'infra', 'template.json'), 'utf8');
 
 const GIVEN = { Stage: 'prod', BucketName: 'my-backups', Prefix: 'team-a/', ContactGroup: 'ops' };
 type Who = 'Orchestrator' | 'Uploader';
@@ -14,16 +12,16 @@ type Who = 'Orchestrator' | 'Uploader';
 /** Everything that is attached to the role, read as strictly as the service reads it. */
 function statementsOf(who: Who, parameters: Readonly<Record<string, string>> = {}): readonly Statement[] {
   const resources = resolve(template, { ...GIVEN, ...parameters });
-  const own = resources[`${who}Role`]?.Properties['Policies'] as unknown as readonly {
+  const own = resources[`${who}Role`]?.Properties['Policies'] as readonly {
     readonly PolicyDocument: unknown;
   }[];
   const attached = Object.values(resources)
     .filter(({ Type, Properties }) =>
       Type === 'ALIYUN::RAM::ManagedPolicy'
-        ? (Properties['Roles'] as unknown as readonly string[]).includes(`${who}Role.RoleName`)
+        ? (Properties['Roles'] as readonly string[]).includes(`${who}Role.RoleName`)
         : false,
     )
-    .map(({ Properties }) => Properties['PolicyDocument'] as unknown);
+    .map(({ Properties }) => Properties['PolicyDocument']);
   return [...own.map(({ PolicyDocument }) => PolicyDocument), ...attached].flatMap(
     (document) => readPolicy(document).Statement,
   );
@@ -161,9 +159,7 @@ describe.each(['Orchestrator', 'Uploader'] as const)('what only some deployments
 });
 
 describe('the bucket', () => {
-  const bucketWith = (
-    parameters: Readonly<Record<string, string | number>>,
-  ): Readonly<Record<string, unknown>> =>
+  const bucketWith = (parameters: Readonly<Record<string, string>>): Readonly<Record<string, unknown>> =>
     resolve(template, { ...GIVEN, ...parameters })['BackupBucket']?.Properties ?? {};
 
   it('is private, encrypted, and without versions', () => {
@@ -192,7 +188,7 @@ describe('the bucket', () => {
     ['by default', {}, [[30, 'IA']]],
     [
       'with Archive',
-      { ArchiveAfterDays: 90 },
+      { ArchiveAfterDays: '90' },
       [
         [30, 'IA'],
         [90, 'Archive'],
@@ -200,7 +196,7 @@ describe('the bucket', () => {
     ],
     [
       'with Cold Archive',
-      { ColdArchiveAfterDays: 180 },
+      { ColdArchiveAfterDays: '180' },
       [
         [30, 'IA'],
         [180, 'ColdArchive'],
@@ -208,7 +204,7 @@ describe('the bucket', () => {
     ],
     [
       'with both',
-      { ArchiveAfterDays: 90, ColdArchiveAfterDays: 180 },
+      { ArchiveAfterDays: '90', ColdArchiveAfterDays: '180' },
       [
         [30, 'IA'],
         [90, 'Archive'],

@@ -3,8 +3,10 @@ import { readFileSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { join } from 'node:path';
 import { generate } from '../../infra/generate.ts';
+import { readEnvironment } from '../../functions/core/config.ts';
 import { lifecycleProblems } from '../../functions/core/lifecycle.ts';
 import { synthesize } from '../../infra/template.ts';
+import { resolve } from './resolve.ts';
 
 const ROOT = join(__dirname, '..', '..');
 
@@ -104,5 +106,34 @@ describe('the template', () => {
     expect(Object.keys(template.Resources).length).toBeLessThanOrEqual(200);
     expect(Object.keys(template.Parameters).length).toBeLessThanOrEqual(200);
     expect(Object.keys(template.Outputs).length).toBeLessThanOrEqual(200);
+  });
+});
+
+describe('a parameter that cannot work', () => {
+  const given = { Stage: 'prod', BucketName: 'my-backups', ContactGroup: 'ops' };
+
+  it.each([
+    ['Stage', 'Prod'],
+    ['Stage', 'a-very-long-stage-name'],
+    ['BucketName', 'My_Backups'],
+    ['BucketIs', 'mine'],
+    ['Prefix', '/redis/'],
+    ['Prefix', 'redis//'],
+    ['Prefix', '../redis/'],
+    ['ContactGroup', ''],
+    ['SourceRoles', 'tairlift-source'],
+    ['SourceRoles', 'acs:ram::2222222222222222:role/a, acs:ram::3333333333333333:role/b'],
+    ['KmsKeyId', 'acs:kms:cn-hangzhou:1:key/x'],
+    ['VpcId', 'default'],
+    ['ArchiveAfterDays', '-1'],
+    ['AbortUploadsAfterDays', '1'],
+    ['LateRunHours', '200'],
+  ])('is refused before anything is made: %s as "%s"', (name, value) => {
+    expect(() => resolve(text, { ...given, [name]: value })).toThrow(`The Parameter (${name})`);
+  });
+
+  it.each(['', 'redis/', 'team-a/redis/', 'v1.2_', 'x'])('is none of the prefixes like "%s"', (prefix) => {
+    expect(() => resolve(text, { ...given, Prefix: prefix })).not.toThrow();
+    expect(readEnvironment({ TAIRLIFT_PREFIX: prefix }).destination.prefix).toBe(prefix);
   });
 });
