@@ -1,6 +1,7 @@
 /** Everything that is written by `npm run synth`, as it has to stand in the repository. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { costTable } from './cost-table.ts';
 import { createdTables } from './created-tables.ts';
 import { permissionTables } from './permission-tables.ts';
 import { sourceAccountTemplate } from './source-account.ts';
@@ -14,6 +15,7 @@ export function generate(root: string): ReadonlyMap<string, string> {
   const template = synthesize();
   return new Map([
     ['infra/template.json', template],
+    ['docs/deploy.md', costTable(textOf('docs/deploy.md'), textOf('s.yaml'))],
     ['docs/infrastructure.md', createdTables(textOf('docs/infrastructure.md'), template)],
     [SOURCE_ACCOUNT, sourceAccountTemplate(textOf(SOURCE_ACCOUNT))],
     ['docs/permissions.md', permissionTables(textOf('docs/permissions.md'))],

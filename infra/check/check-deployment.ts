@@ -15,6 +15,7 @@ import { checkActions, checkAgreement, checkNames, checkParameters } from './che
 import {
   checkDestinations,
   checkExpectation,
+  checkLifecycle,
   checkPlans,
   checkSourceRoles,
   checkTriggers,
@@ -66,6 +67,7 @@ export function checkDeployment(json: unknown, surroundings: Surroundings): read
     plans.map(({ rate }) => rate.concurrency),
     findings,
   );
+  checkLifecycle(plans, rendered, template, findings);
   if (plans.length > 0) {
     const names = plans.map(({ name }) => name);
     checkTriggers(names, rendered, findings);

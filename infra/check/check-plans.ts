@@ -7,6 +7,7 @@ import {
   type Environment,
   type Plan,
 } from '../../functions/core/config.ts';
+import { lifecycleProblems, type LifecycleDays } from '../../functions/core/lifecycle.ts';
 import type { Findings } from './finding.ts';
 import type { Rendered, Timer } from './rendered.ts';
 import { parseSchedule } from './schedule.ts';
@@ -73,6 +74,32 @@ export function checkDestinations(plans: readonly Plan[], { resources }: Rendere
           `plans.yaml: ${name}.destination.${key}`,
           `it is "${destination[key]}", and the functions may write to "${allowed[key]}" only; leave it out, or deploy a stage of its own for it`,
         );
+}
+
+const AGES: Readonly<Record<keyof LifecycleDays, string>> = {
+  ia: 'IaAfterDays',
+  archive: 'ArchiveAfterDays',
+  coldArchive: 'ColdArchiveAfterDays',
+  expire: 'ExpireAfterDays',
+  abortUploads: 'AbortUploadsAfterDays',
+};
+
+/** Whether the bucket's rules agree with each other, with what the classes charge, and with what the plans keep. */
+export function checkLifecycle(
+  plans: readonly Plan[],
+  { resources }: Rendered,
+  template: Template,
+  findings: Findings,
+): void {
+  const { parameters } = resources.infra.props;
+  const days = Object.fromEntries(
+    Object.entries(AGES).flatMap(([age, name]) => {
+      const value = Number(parameters[name] ?? template.Parameters[name]?.Default);
+      return value > 0 ? [[age, value]] : []; // 0 is never; what is no number is said where parameters are checked
+    }),
+  );
+  for (const problem of lifecycleProblems(days, plans))
+    findings.error('lifecycle', 'infra.parameters', problem);
 }
 
 /** Roles of other accounts: what plans need has to be allowed, and nothing else should be. */

@@ -6,14 +6,7 @@
  * Not in it: requests to OSS, storage, the minimum for each hour in which a function runs, the minute for which an
  * instance is kept, and rebates.
  */
-
-/** Units of metering for each second, and the list price of a unit in the first tier. */
-export const PRICE = {
-  unitsPerVcpu: 1,
-  unitsPerGb: 0.15,
-  usdPerUnit: 0.00002,
-  cnyPerUnit: 0.00011,
-} as const;
+import { COMPUTE_PRICE as PRICE } from '../../infra/costs.ts';
 
 export interface Instance {
   readonly vcpu: number;

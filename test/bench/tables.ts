@@ -1,6 +1,6 @@
 /** The results as people read them: on a terminal, and in the docs. */
 import Table from 'cli-table3';
-import { PRICE } from './cost.ts';
+import { COMPUTE_PRICE as PRICE } from '../../infra/costs.ts';
 import { METHOD } from './methods.ts';
 import { median, type KillResult, type Results, type Row, type Section } from './results.ts';
 import { judge } from './targets.ts';

@@ -572,6 +572,23 @@ describe('the checker of a deployment', () => {
       },
     ],
     [
+      'ages at which a storage class is left before it is paid for',
+      {
+        change: ({ resources }) => void (resources.infra.props.parameters['ArchiveAfterDays'] = '20'),
+        found: ['error lifecycle infra.parameters'],
+        said: /backups move to Infrequent Access after 30 days, but they move to Archive after 20/,
+      },
+    ],
+    [
+      'a last resort that comes before what a plan keeps',
+      {
+        change: ({ resources }) => void (resources.infra.props.parameters['ExpireAfterDays'] = '365'),
+        with: plan('    retention: { yearly: 3 }\n'),
+        found: ['error lifecycle infra.parameters'],
+        said: /the plan nightly keeps backups for up to 1098 days, but the bucket deletes them after 365/,
+      },
+    ],
+    [
       'a plan that stores where the roles may not write',
       {
         with: plan('    destination: { bucket: elsewhere, prefix: b/ }\n'),
@@ -625,7 +642,7 @@ describe('the checker of a deployment', () => {
 
     expect(findings.map(({ level, rule, at }) => `${level} ${rule} ${at}`)).toEqual(found);
     expect(findings.map(({ message }) => message).join('\n')).toMatch(said);
-    for (const { message } of findings) expect(message).toMatch(/; .+|: .+/);
+    for (const { message } of findings) expect(message).toMatch(/; .+|: .+/); // and what to do
   });
 
   it('names everything at once', () => {

@@ -80,4 +80,22 @@ describe('s.yaml', () => {
 
     expect([...new Set(used)].sort()).toEqual([...declared].sort());
   });
+
+  it('has its variables in docs/deploy.md, with their defaults', () => {
+    const declared = [
+      ...readFileSync(join(ROOT, 's.yaml'), 'utf8').matchAll(/env\('(TAIRLIFT_\w+)', '([^']*)'\)/g),
+    ];
+    const page = readFileSync(join(ROOT, 'docs', 'deploy.md'), 'utf8');
+    const [, table = ''] = /<!-- variables: s.yaml -->\n([^]*?)\n\n/.exec(page) ?? [];
+    const told = table.split('\n').flatMap((line) => {
+      const [names = '', value = ''] = line.replace(/^\| /, '').split(' | ');
+      const text =
+        { 'must be set': '', empty: '', 'the usual ones': '-' }[value] ?? value.replaceAll('`', '');
+      return [...names.matchAll(/TAIRLIFT_\w+/g)].map(([name]) => [name, text] as const);
+    });
+
+    expect(Object.fromEntries(told)).toEqual(
+      Object.fromEntries(declared.map(([, name = '', value = '']) => [name, value])),
+    );
+  });
 });
