@@ -62,6 +62,8 @@ export interface Emulator {
   readonly controlEndpoint: string;
   /** What a client exports to use this cloud: endpoints, region-independent, and credentials of the account. */
   readonly environment: Readonly<Record<string, string>>;
+  /** What `s deploy` needs to deploy to it; the bucket's name and the like are for the user to choose. */
+  readonly deployEnvironment: Readonly<Record<string, string>>;
   /** Ends every process and connection; removes the folder if it was temporary. Safe to call twice. */
   stop(): Promise<void>;
 }
@@ -157,6 +159,21 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
         NODE_EXTRA_CA_CERTS: certificate.certFile,
         ALIBABA_CLOUD_ACCESS_KEY_ID: accessKey.accessKeyId,
         ALIBABA_CLOUD_ACCESS_KEY_SECRET: accessKey.accessKeySecret,
+      },
+      deployEnvironment: {
+        AccountID: world.accountId,
+        AccessKeyID: accessKey.accessKeyId,
+        AccessKeySecret: accessKey.accessKeySecret,
+        FC_CLIENT_CUSTOM_ENDPOINT: endpoints.fc,
+        FC_CODE_TEMP_OSS_ENDPOINT: endpoints.oss,
+        NODE_EXTRA_CA_CERTS: certificate.certFile,
+        TAIRLIFT_ENDPOINT_ROS: new URL(endpoints.ros).host,
+        TAIRLIFT_ENDPOINT_TAIR: endpoints.tair,
+        // The bucket that is deployed refuses what comes without TLS.
+        TAIRLIFT_ENDPOINT_OSS: secureOssEndpoint,
+        TAIRLIFT_ENDPOINT_FC: endpoints.fc,
+        TAIRLIFT_ENDPOINT_STS: endpoints.sts,
+        TAIRLIFT_ENDPOINT_CMS: endpoints.cms,
       },
       stop: async () => (stopped ??= stop()),
     };

@@ -143,7 +143,8 @@ export function createFc(world: World, options: FcOptions = {}): Fc {
   });
   const deployments = createDeployments(world.clock, {
     region,
-    deploy: (spec) => deploy([spec]),
+    // Checked when it was created; what it names may be gone since, and then it can still be changed and deleted.
+    install,
     remove,
     reserve: (name, limit = Infinity) => invoker.instances.reserve(name, limit),
   });
@@ -164,14 +165,16 @@ export function createFc(world: World, options: FcOptions = {}): Fc {
   function deploy(specs: readonly FunctionSpec[]): void {
     for (const spec of specs) check(spec, world);
     if (specs.length > 0) settings.hostFile();
-    for (const spec of specs) {
-      invoker.instances.retire(spec.name);
-      timers.get(spec.name)?.abort(new Error('the function was replaced'));
-      functions.set(spec.name, { ...spec });
-      const ending = new AbortController();
-      timers.set(spec.name, ending);
-      for (const timer of spec.timers ?? []) startTimer(spec.name, timer, ending.signal);
-    }
+    for (const spec of specs) install(spec);
+  }
+
+  function install(spec: FunctionSpec): void {
+    invoker.instances.retire(spec.name);
+    timers.get(spec.name)?.abort(new Error('the function was replaced'));
+    functions.set(spec.name, { ...spec });
+    const ending = new AbortController();
+    timers.set(spec.name, ending);
+    for (const timer of spec.timers ?? []) startTimer(spec.name, timer, ending.signal);
   }
 
   function remove(functionName: string): void {

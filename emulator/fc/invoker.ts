@@ -1,5 +1,6 @@
 /** Runs one invocation from start to end: an instance, credentials and context for it, its logs and its measures. */
 import { randomBytes } from 'node:crypto';
+import { ServiceError } from '../http.ts';
 import type { FunctionSpec, World } from '../world.ts';
 import {
   startProcess,
@@ -146,7 +147,12 @@ export function createInvoker(world: World, folder: string, options: InvokerOpti
 
   function credentialsOf(spec: FunctionSpec): ContextFields['credentials'] {
     const role = world.identity.role(spec.role);
-    if (role === undefined) throw new Error(`function ${spec.name}: there is no role ${spec.role}`);
+    if (role === undefined)
+      throw new ServiceError(
+        403,
+        'AccessDenied',
+        `the role '${spec.role}' of '${spec.name}' cannot be assumed`,
+      );
     const session = world.identity.issue(role, spec.name, options.sessionSeconds);
     const { accessKeyId, accessKeySecret, securityToken } = session;
     return { accessKeyId, accessKeySecret, securityToken };

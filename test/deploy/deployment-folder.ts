@@ -14,7 +14,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { ROOT } from './sample-deployment.ts';
 
 export interface Ran {
@@ -43,7 +43,13 @@ export interface DeploymentFolder {
   remove(): void;
 }
 
-export function makeDeploymentFolder(): DeploymentFolder {
+/** A component by its bundled code, or by the folder in which the CLI keeps it. */
+export type Component = { readonly code: string } | { readonly folder: string };
+
+/** @param components by name; some that only write down what they are asked for if left out */
+export function makeDeploymentFolder(
+  components: Readonly<Record<string, Component>> = WRITING,
+): DeploymentFolder {
   const path = mkdtempSync(join(tmpdir(), 'tairlift-deploy-'));
   const home = join(path, 'home');
   const journal = join(path, 'asked.jsonl');
@@ -52,8 +58,8 @@ export function makeDeploymentFolder(): DeploymentFolder {
   // The check that comes before a deployment runs as it does in the project, but builds nothing under other tests.
   const script = `node "${join(ROOT, 'dist', 'check-deploy', 'index.js')}"`;
   writeFileSync(join(path, 'package.json'), JSON.stringify({ scripts: { 'check:deploy': script } }));
-  for (const name of ['fc3', 'ros', 'fc3-domain'])
-    makeComponent(join(home, '.s', 'components', 'devsapp.cn', 'v3', name));
+  for (const [name, component] of Object.entries(components))
+    makeComponent(join(home, '.s', 'components', 'devsapp.cn', 'v3', name), component);
 
   const run = async (
     args: readonly string[],
@@ -109,13 +115,17 @@ module.exports = Component;
 module.exports.default = Component;
 `;
 
+const WRITING = { fc3: { code: COMPONENT }, ros: { code: COMPONENT }, 'fc3-domain': { code: COMPONENT } };
+
 /** As the CLI keeps a component that it has fetched. */
-function makeComponent(folder: string): void {
-  mkdirSync(folder, { recursive: true });
+function makeComponent(folder: string, component: Component): void {
+  mkdirSync(dirname(folder), { recursive: true });
+  if ('folder' in component) return symlinkSync(component.folder, folder);
+  mkdirSync(folder);
   writeFileSync(
     join(folder, 'package.json'),
     JSON.stringify({ name: 'component', version: '0.0.1', main: 'index.js' }),
   );
-  writeFileSync(join(folder, 'index.js'), COMPONENT);
+  writeFileSync(join(folder, 'index.js'), component.code);
   writeFileSync(join(folder, '.s.lock'), JSON.stringify({ version: '0.0.1', lastUpdateCheck: Date.now() }));
 }

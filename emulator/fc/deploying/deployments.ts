@@ -62,7 +62,7 @@ export interface Deployments {
 /** What a deployment is made effective with. */
 export interface Effects {
   readonly region: string;
-  deploy(spec: FunctionSpec): void;
+  install(spec: FunctionSpec): void;
   remove(functionName: string): void;
   /** At most so many at once; as many as the account may have, without a number. */
   reserve(functionName: string, limit: number | undefined): void;
@@ -72,7 +72,7 @@ export function createDeployments(clock: Clock, effects: Effects): Deployments {
   const deployments = new Map<string, Deployment>();
 
   function put(deployment: Deployment): Deployment {
-    effects.deploy(specOf(deployment, effects.region));
+    effects.install(specOf(deployment, effects.region));
     deployments.set(deployment.config.functionName, deployment);
     effects.reserve(deployment.config.functionName, deployment.reservedConcurrency);
     return deployment;

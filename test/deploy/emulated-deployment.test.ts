@@ -1,0 +1,167 @@
+/**
+ * The repository's own deployment, by the unmodified CLI, to the emulator: deployed, deployed again, called, backed up
+ * by, changed, broken, put right, removed. The tests of a describe are one story, in this order.
+ */
+import { join } from 'node:path';
+import { startEmulator, type Emulator } from '../../emulator/start-emulator.ts';
+import { parseManifest } from '../../functions/core/repository/manifest.ts';
+import { makeDeploymentFolder, type DeploymentFolder, type Ran } from './deployment-folder.ts';
+import { doubleComponents, realComponents, type Components } from './find-components.ts';
+import { ROOT } from './sample-deployment.ts';
+
+const RDB = join(ROOT, 'test', 'fixtures', 'rdb', 'gen__gen-redis7.0.15.rdb');
+const BUCKET = 'my-backups';
+const ORCHESTRATOR = 'tairlift-prod-orchestrator';
+const UPLOADER = 'tairlift-prod-uploader';
+
+const real = realComponents();
+if (real === undefined)
+  process.stderr.write(
+    'the components fc3, fc3-domain and ros are not in ~/.s: deployments are tested with doubles of them only\n',
+  );
+
+const COMPONENTS: readonly (readonly [string, () => Components])[] = [
+  ['doubles of the components', doubleComponents],
+  ...(real === undefined ? [] : [['the real components', () => real] as const]),
+];
+
+describe.each(COMPONENTS)('with %s', (_which, components) => {
+  let cloud: Emulator;
+  let folder: DeploymentFolder;
+  beforeAll(async () => {
+    cloud = await startEmulator({
+      instances: [{ region: 'cn-hangzhou', id: 'r-1', tags: { backup: 'nightly' }, rdbFiles: [RDB] }],
+    });
+    folder = makeDeploymentFolder(components());
+  });
+  afterAll(async () => {
+    await cloud.stop();
+    folder.remove();
+  });
+
+  const variables = (): Record<string, string> => ({
+    ...cloud.deployEnvironment,
+    TAIRLIFT_BUCKET: BUCKET,
+    TAIRLIFT_CONTACT_GROUP: 'on-call',
+    TAIRLIFT_SCHEDULE: '0 * * * * *',
+  });
+  const s = async (args: readonly string[], changes: Record<string, string> = {}): Promise<Ran> =>
+    folder.s([...args, '--env', 'prod'], { ...variables(), ...changes });
+  const calls = (action: string): readonly string[] =>
+    cloud.world.journal.entries({ service: 'fc', action }).map(({ target }) => target);
+
+  it('everything is made, and the functions are as s.yaml says', async () => {
+    const { code, said } = await s(['deploy', '-y']);
+    expect([code, code === 0 ? '' : said]).toEqual([0, '']);
+
+    expect(cloud.ros.describe()).toMatchObject([{ name: 'tairlift-prod', status: 'CREATE_COMPLETE' }]);
+    expect(cloud.oss.bucket(BUCKET)).toMatchObject({
+      encryption: { algorithm: 'AES256' },
+      blocksPublicAccess: true,
+    });
+    expect(cloud.fc.describe()).toMatchObject([
+      {
+        name: ORCHESTRATOR,
+        timers: [{ name: 'nightly', cron: '0 * * * * *', payload: '{"plan":"nightly"}' }],
+      },
+      { name: UPLOADER, timers: [] },
+    ]);
+    expect(calls('PutConcurrencyConfig')).toEqual([ORCHESTRATOR, UPLOADER]);
+  });
+
+  it('a timer fires, and a backup is stored, by functions with the roles and the bucket that were deployed', async () => {
+    cloud.world.clock.advance(60_000);
+    await cloud.fc.whenIdle();
+
+    const [task] = cloud.fc.tasks(ORCHESTRATOR);
+    expect([task?.status, task?.errorMessage]).toEqual(['Succeeded', undefined]);
+    const stored = cloud.oss.list(BUCKET);
+    const key = stored.find(({ key }) => key.endsWith('manifest.json'))?.key ?? '';
+    const { files, level } = parseManifest(await cloud.oss.read(BUCKET, key), key);
+    expect(files).toMatchObject([{ rdb: { verdict: 'sound' } }]);
+    expect(level).toBe('parsed');
+    expect(
+      stored.filter(({ key }) => key.startsWith('Backup_')).map(({ headers }) => headers),
+    ).toContainEqual(expect.objectContaining({ 'x-oss-server-side-encryption': 'AES256' }));
+    expect(cloud.cms.events()).toEqual([]);
+  });
+
+  it('deployed again sends no code, and takes nothing away', async () => {
+    cloud.world.journal.clear();
+    const before = cloud.oss.list(BUCKET).length;
+    const { code } = await s(['deploy', '-y']);
+
+    expect(code).toBe(0);
+    expect(cloud.world.journal.entries({ service: 'fc', action: 'GetTempBucketToken' })).toEqual([]);
+    expect(calls('CreateFunction')).toEqual([]);
+    expect(calls('UpdateFunction')).toEqual([ORCHESTRATOR, UPLOADER]);
+    expect(calls('UpdateTrigger')).toEqual([ORCHESTRATOR]);
+    expect(cloud.oss.list(BUCKET).length).toBeGreaterThanOrEqual(before);
+  });
+
+  it('a function is called by hand', async () => {
+    const { code, said } = await s(['orchestrator', 'invoke', '-e', '{"plan":"nightly","dryRun":true}']);
+    expect(code).toBe(0);
+    expect(said).toContain('r-1');
+  });
+
+  it('one function is deployed alone', async () => {
+    cloud.world.journal.clear();
+    const { code } = await s(['uploader', 'deploy', '-y']);
+    expect(code).toBe(0);
+    expect(calls('UpdateFunction')).toEqual([UPLOADER]);
+    expect(cloud.world.journal.entries({ service: 'ros', action: 'UpdateStack' })).toEqual([]);
+  });
+
+  it('an action that a role has lost fails the next run, which names it', async () => {
+    const { identity, accountId } = cloud.world;
+    const arn = `acs:ram::${accountId}:role/${ORCHESTRATOR}`;
+    const role = identity.role(arn);
+    if (role === undefined) throw new Error(`there is no role ${arn}`);
+    const { arn: _, ...whole } = role;
+    const less = JSON.parse(
+      JSON.stringify(whole.policies).replaceAll('"kvstore:CreateBackup",', ''),
+    ) as typeof whole.policies;
+    identity.addRole({ ...whole, ...(less === undefined ? {} : { policies: less }) });
+    await cloud.tair.addInstance({
+      region: 'cn-hangzhou',
+      id: 'r-2',
+      tags: { backup: 'nightly' },
+      rdbFiles: [RDB],
+    });
+
+    const { code, said } = await s(['orchestrator', 'invoke', '-e', '{"plan":"nightly"}']);
+
+    expect(code).not.toBe(0);
+    expect(said).toContain('kvstore:CreateBackup');
+    expect(said).toContain('r-2');
+    expect(cloud.cms.events().map(({ name }) => name)).toContain('tairlift:run-partial');
+    identity.addRole(whole);
+  });
+
+  it('is removed but for the bucket and what is in it', async () => {
+    const before = cloud.oss.list(BUCKET).map(({ key }) => key);
+    const { code } = await s(['remove', '-y']);
+
+    expect(code).toBe(0);
+    expect(cloud.fc.describe()).toEqual([]);
+    expect(cloud.ros.describe()).toMatchObject([{ status: 'DELETE_COMPLETE' }]);
+    expect(cloud.oss.list(BUCKET).map(({ key }) => key)).toEqual(before);
+  });
+
+  it('what stopped half-way is gone on with, over the bucket that stayed', async () => {
+    const there = { TAIRLIFT_BUCKET_IS: 'there' };
+    cloud.world.faults.add({
+      service: 'fc',
+      action: 'CreateFunction',
+      skip: 1,
+      effect: { kind: 'error', status: 403, code: 'AccessDenied' },
+    });
+    const { code } = await s(['deploy', '-y'], there);
+    expect(code).not.toBe(0);
+    expect(cloud.fc.describe().map(({ name }) => name)).toEqual([ORCHESTRATOR]);
+
+    expect((await s(['deploy', '-y'], there)).code).toBe(0);
+    expect(cloud.fc.describe().map(({ name }) => name)).toEqual([ORCHESTRATOR, UPLOADER]);
+  });
+});
