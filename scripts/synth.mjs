@@ -1,4 +1,4 @@
-/** Runs infra/synth.ts, which writes infra/template.json and the tables of the documentation. Needs no network. */
+/** Runs infra/synth.ts, which writes infra/template.json and the tables of the documentation; or checks them. Needs no network. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
