@@ -99,7 +99,7 @@ export async function backUpInstance(
   let result: InstanceResult;
   try {
     const backup = await obtain(job, parts, records, signal);
-    const stored = toStored(job, backup, await upload(job, backup, parts, signal));
+    const stored = toStored(job, await upload(job, backup, parts, signal));
     const { files, bytes, level, manifest } = stored;
     parts.log.info('the backup is stored', { files, bytes, level, manifest });
     result = stored;
@@ -413,13 +413,14 @@ function placeOf({ plan, selected, date, runId }: InstanceJob): BackupPlace {
   return { prefix: plan.destination.prefix, instanceId: selected.instance.id, date, runId };
 }
 
-function toStored(job: InstanceJob, backup: ObtainedBackup, manifest: Manifest): StoredResult {
+/** As the manifest says it: an uploader of an earlier round may have come to life, and have stored its own backup. */
+function toStored(job: InstanceJob, manifest: Manifest): StoredResult {
   const place = placeOf(job);
   return {
     region: job.selected.instance.region,
     instanceId: place.instanceId,
     status: 'stored',
-    backupId: backup.ids.join(','),
+    backupId: manifest.backup.ids.join(','),
     files: manifest.files.length,
     bytes: manifest.files.reduce((sum, file) => sum + file.bytes, 0),
     level: manifest.level,

@@ -106,12 +106,13 @@ async function runRound(
   const { store, clock, log } = parts;
   const folder = openRunFolder(store, run.plan.destination.prefix, run.runId, clock, stop);
   const opened = await openRound(run, folder, clock, stop);
-  const asked = await askedFor(run, opened.kind === 'open' ? opened.round : 1, folder, stop);
   if (opened.kind === 'finished') {
+    if (!run.retryFailed) await askedFor(run, 1, folder, stop);
     log.info('the run has finished before', { runId: run.runId });
     await raiseEnd(opened.summary, opened.round, folder, opened.present, tellerOf(run, parts), stop);
     return opened.summary;
   }
+  const asked = await askedFor(run, opened.round, folder, stop);
   await leaveMark(run, store, stop);
 
   const signs = createLifeSigns(store, run.plan.destination.prefix, run.runId, clock, log);
@@ -120,7 +121,7 @@ async function runRound(
   try {
     const { prefix } = run.plan.destination;
     const lock = openPlanLock({ store, prefix, plan: run.plan.name, runId: run.runId, signs, clock, log });
-    const work: Work = { run: asked, parts, folder, ...opened, startedAtMs: startOf(run), lock };
+    const work: Work = { ...asked, parts, folder, ...opened, startedAtMs: startOf(run), lock };
     return await runLocked(work, stop, signal);
   } finally {
     ended.abort();
@@ -243,8 +244,7 @@ interface Finished extends Pick<Round, 'round' | 'present'> {
   readonly summary: Summary;
 }
 
-interface Work extends Omit<Round, 'kind'> {
-  readonly run: Run;
+interface Work extends Omit<Round, 'kind'>, AskedRun {
   readonly parts: OrchestratorParts;
   readonly folder: RunFolder;
   readonly startedAtMs: number;
@@ -281,12 +281,15 @@ async function openRound(
       ...(before === undefined ? {} : { before }),
     };
   }
-  if (!run.retryFailed || summary.status === 'succeeded')
-    return { kind: 'finished', round, present, summary };
+  const finished: Finished = { kind: 'finished', round, present, summary };
+  if (!run.retryFailed) return finished;
+  // What is refused must not have opened anything.
+  const asked = (await folder.own.read('asked', signal)) as Asked | undefined;
+  if (!isWithin(run, asked)) throw askedForOthers(run, asked);
+  if (summary.status === 'succeeded') return finished;
   // Trying again ends in an error too when it does not succeed: that event, delivered again, must not try once more.
   const opened = round === 1 ? undefined : ((await folder.own.read(`retry-${round}`, signal)) as Opened);
-  if (run.requestId !== undefined && opened?.by === run.requestId)
-    return { kind: 'finished', round, present, summary };
+  if (run.requestId !== undefined && opened?.by === run.requestId) return finished;
   const opening: Opened = {
     at: toInstant(clock.now()),
     ...(run.requestId === undefined ? {} : { by: run.requestId }),
@@ -307,25 +310,46 @@ interface Opened {
  * plan. Two runs of one plan that begin in the same second are one run; wanting different instances, the second fails.
  * Trying again may be for fewer.
  */
-async function askedFor(run: Run, round: number, folder: RunFolder, signal: AbortSignal): Promise<Run> {
-  const mine: Asked = run.instances === undefined ? {} : { instances: [...run.instances].sort() };
+async function askedFor(run: Run, round: number, folder: RunFolder, signal: AbortSignal): Promise<AskedRun> {
+  const mine = askOf(run);
   const first = (await folder.own.write('asked', mine, signal)) as Asked;
   const { instances: _mine, ...rest } = run;
-  const asFor = ({ instances }: Asked): Run => (instances === undefined ? rest : { ...rest, instances });
+  const asFor = ({ instances }: Asked): AskedRun => ({
+    run: instances === undefined ? rest : { ...rest, instances },
+    isForFewer: String(instances) !== String(first.instances),
+  });
   if (run.instances === undefined && run.isNamed === true && round === 1) return asFor(first);
   if (String(first.instances) === String(mine.instances) && round === 1) return asFor(first);
-  const isWithin = mine.instances?.every((id) => first.instances?.includes(id) ?? true) ?? true;
-  if (round > 1 && isWithin)
+  if (round > 1 && isWithin(run, first))
     return asFor((await folder.own.write(`retry-${round}-asked`, { ...first, ...mine }, signal)) as Asked);
-  throw new BackupError(
-    'CONFIG_INVALID',
-    `run ${run.runId} for ${namedIn(mine)}: it was begun for ${namedIn(first)}`,
-    { hint: 'go on with it by its runId alone, or begin another run' },
-  );
+  throw askedForOthers(run, first);
 }
 
 interface Asked {
   readonly instances?: readonly string[];
+}
+
+interface AskedRun {
+  readonly run: Run;
+  /** This round is for fewer instances than the run is: it says nothing about the others. */
+  readonly isForFewer: boolean;
+}
+
+function askOf({ instances }: Run): Asked {
+  return instances === undefined ? {} : { instances: [...instances].sort() };
+}
+
+/** @param first undefined when the run was begun by a version that did not record it, for the whole plan */
+function isWithin({ instances = [] }: Run, first: Asked | undefined): boolean {
+  return instances.every((id) => first?.instances?.includes(id) ?? true);
+}
+
+function askedForOthers(run: Run, first: Asked = {}): BackupError {
+  return new BackupError(
+    'CONFIG_INVALID',
+    `run ${run.runId} for ${namedIn(askOf(run))}: it was begun for ${namedIn(first)}`,
+    { hint: 'go on with it by its runId alone, or begin another run' },
+  );
 }
 
 function namedIn({ instances }: Asked): string {
@@ -467,7 +491,7 @@ async function finish(
   results: readonly InstanceResult[],
   signal: AbortSignal,
 ): Promise<Summary> {
-  const { run, parts, folder, round, before } = work;
+  const { run, parts, folder, round, before, isForFewer } = work;
   const done = [...results];
   const add = (result: InstanceResult): void => {
     if (!done.some((other) => isSame(other, result))) done.push(result);
@@ -478,13 +502,14 @@ async function finish(
   // Stored and skipped ones of the rounds before stay as they are; a failed one that is not selected any more is gone.
   for (const result of before?.instances ?? []) add(result);
 
+  const problems = problemsOf(selection, run.plan);
   const summary = summarize({
     runId: run.runId,
     plan: run.plan.name,
     dryRun: false,
     startedAt: toInstant(work.startedAtMs),
     finishedAt: toInstant(parts.clock.now()),
-    problems: problemsOf(selection, run.plan),
+    problems: isForFewer ? joined(before?.problems ?? [], problems) : problems,
     results: done.sort(byPlace),
   });
   // A duplicate may have been faster: what is stored is what holds.
@@ -502,6 +527,11 @@ function tellerOf({ deadlineMs }: Run, { events, self, clock, log }: Orchestrato
     ...(self === undefined ? {} : { raisedBy: self }),
     ...(deadlineMs === undefined ? {} : { deadlineMs }),
   };
+}
+
+/** A round for fewer instances settles nothing of what the whole run could not list. */
+function joined(before: readonly ErrorRecord[], now: readonly ErrorRecord[]): readonly ErrorRecord[] {
+  return [...before, ...now.filter(({ message }) => !before.some((one) => one.message === message))];
 }
 
 /** Aborts `ending` in time to hand over. Ends when the run does. */

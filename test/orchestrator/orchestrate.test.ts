@@ -900,6 +900,21 @@ describe('trying the failed instances again', () => {
     expect(source.startsOf('r-a')).toBe(2);
   });
 
+  it('names the backup that is stored, also when an earlier uploader came to life and stored another', async () => {
+    source.durationMs = MINUTE;
+    uploader.endingOf = () => ({ code: 'UPLOAD_FAILED', message: 'part 3', retryable: false });
+    await finish({ instances: ['r-a'] });
+    uploader.endingOf = () => 'stored';
+    const [request] = uploader.ran;
+    if (request !== undefined) await uploader.invoke({ ...request, attempt: 77 }, signal);
+    clock.skip(HOUR);
+    source.plant({ instanceId: 'r-a', startedAtMs: clock.now() - 10 * MINUTE });
+
+    const second = await finish({ retryFailed: true, instances: ['r-a'] });
+
+    expect(byId(second, 'r-a')).toMatchObject({ status: 'stored', backupId: request?.backup.ids.join() });
+  });
+
   it('gives the newest summary from then on, also to the plain event', async () => {
     source.next({ fails: true });
     const first = await finish();
@@ -935,6 +950,54 @@ describe('trying the failed instances again', () => {
     const second = await finish({ retryFailed: true, instances: ['r-b'] });
 
     expect(second).toMatchObject({ status: 'partial', counts: { selected: 3, stored: 1, failed: 2 } });
+  });
+
+  it.each<[string, Wanted, object]>([
+    ['an unlisted region', { targets: '[{ region: cn-shanghai }, { region: cn-hangzhou }]' }, {}],
+    ['a target that took nothing', { targets: '[{ region: cn-hangzhou }, { region: cn-beijing }]' }, {}],
+  ])('for one of them leaves the run as incomplete as it was for %s', async (_what, wanted) => {
+    source.onAsk = (action) => {
+      if (action !== 'listInstances') return;
+      source.onAsk = () => undefined;
+      if (wanted.targets?.includes('shanghai') === true)
+        throw new BackupError('PERMISSION_DENIED', 'DescribeInstances in cn-shanghai: Forbidden.RAM');
+    };
+    uploader.endingOf = ({ instance }) =>
+      instance.id === 'r-b' ? { code: 'UPLOAD_FAILED', message: 'part 3', retryable: false } : 'stored';
+    const first = await finish(wanted);
+    uploader.endingOf = () => 'stored';
+
+    const second = await finish({ ...wanted, retryFailed: true, instances: ['r-b'] });
+
+    expect(first.problems).toHaveLength(1);
+    expect(second).toMatchObject({
+      status: 'partial',
+      counts: { selected: 3, stored: 3 },
+      problems: first.problems,
+    });
+  });
+
+  it('for instances that the run is not about opens nothing: the run stays as it ended', async () => {
+    source.next({ fails: true });
+    const first = await finish({ instances: ['r-a'] });
+    source.next({});
+
+    await expect(finish({ retryFailed: true, instances: ['r-b'] })).rejects.toMatchObject({
+      code: 'CONFIG_INVALID',
+    });
+
+    expect(await finish({ isNamed: true })).toEqual(first);
+    expect(source.backups).toHaveLength(1);
+  });
+
+  it('for one of them, delivered again, gives the summary that it ended in', async () => {
+    source.next({ fails: true });
+    await finish();
+    const wanted = { retryFailed: true, instances: ['r-b'], isNamed: true, requestId: 'second' };
+    const second = await finish(wanted);
+
+    expect(await finish(wanted)).toEqual(second);
+    expect(source.startsOf('r-b')).toBe(2);
   });
 
   it('needs a run to try again', async () => {
