@@ -2,6 +2,7 @@ import { createFc2Functions } from '../../functions/core/aliyun/fc2.ts';
 import { createFc3Functions } from '../../functions/core/aliyun/fc3.ts';
 import { createFunctionInvoker, type FunctionClient } from '../../functions/core/invoker.ts';
 import type { UploadRequest } from '../../functions/core/upload-request.ts';
+import { startRawServer } from '../doubles/raw-server.ts';
 import { testInvoker, uploadRequest } from '../contracts/invoker.ts';
 import { startFc, type FcWorld } from '../emulator/fc/fc-world.ts';
 
@@ -138,6 +139,33 @@ for (const { name, create, uploader, prefix, tellsState } of GENERATIONS) {
       fc.world.faults.add({ service: 'fc', effect, times: -1 });
 
       expect(await functions.stateOf(`${prefix}echo`, 'state-2', signal)).toBe('unknown');
+    });
+
+    it('does not wait for the rest of an answer once it is told to stop', async () => {
+      const server = await startRawServer();
+      const stopped = new AbortController();
+      let isGone = false;
+      server.talk(async (peer) => {
+        void peer.gone.then(() => (isGone = true));
+        await peer.request();
+        await peer.send('HTTP/1.1 202 Accepted\r\ncontent-length: 5\r\n\r\nab');
+        // Nothing tells when the client has the head and waits for the rest.
+        setTimeout(() => stopped.abort(), 200);
+        await peer.gone;
+      });
+      const slow = create({
+        credentials: async () => fc.accessKey,
+        accountId: '1111111111111111',
+        region: 'cn-hangzhou',
+        endpoint: server.url,
+      });
+
+      await expect(
+        slow.start(`${prefix}echo`, Buffer.from('{}'), 'slow-1', stopped.signal),
+      ).rejects.toMatchObject({ code: 'INTERRUPTED' });
+
+      expect(isGone).toBe(false);
+      await server.close();
     });
 
     it('names the missing permission', async () => {

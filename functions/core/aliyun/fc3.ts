@@ -48,7 +48,7 @@ export function createFc3Functions(options: Fc3Options): FunctionClient {
     try {
       const call = through.invokeFunctionWithOptions(functionName, request, headers, NO_RUNTIME_OPTIONS);
       const answer = await abandonOnAbort(call, signal);
-      const body = await readAll(answer.body);
+      const body = await abandonOnAbort(readAll(answer.body), signal);
       const errorType = answer.headers?.['x-fc-error-type'];
       // The function's own errors come as HTTP 200 with this header.
       if (errorType !== undefined) throw functionFailed(functionName, errorType, body);
