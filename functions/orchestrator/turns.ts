@@ -106,7 +106,10 @@ export function createTurns(parts: TurnParts): (instanceId: string) => Turn {
 
   return (instance) => ({
     mayWait: window !== undefined || startsPerMinute !== undefined,
-    open: async (signal) => void (await untilOpen(signal)),
+    open: async (signal) => {
+      await untilOpen(signal);
+      return window?.opensAtMs ?? 0;
+    },
     confirm: async (attempt, signal) => confirm(instance, attempt, signal),
     async come(attempt, signal) {
       const hasWaited = await untilOpen(signal);

@@ -1,4 +1,5 @@
 /** An uploader behind the invoker's contract: takes its time on a clock, and leaves in the bucket what it is told to. */
+import { setMaxListeners } from 'node:events';
 import type { Clock } from '../../functions/core/clock.ts';
 import { toInstant } from '../../functions/core/clock.ts';
 import type { ErrorRecord } from '../../functions/core/errors.ts';
@@ -37,6 +38,8 @@ export interface MemoryUploader extends Invoker {
 export function createMemoryUploader(store: MemoryStore, clock: Clock): MemoryUploader {
   const endsAt = new Map<string, number>();
   const { signal } = new AbortController();
+  // Nothing ever aborts it; all uploads wait with it.
+  setMaxListeners(0, signal);
 
   async function run(request: UploadRequest): Promise<void> {
     uploader.ran.push(request);

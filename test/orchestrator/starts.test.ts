@@ -139,6 +139,21 @@ describe('a window', () => {
     expect(Math.min(...starts())).toBeGreaterThanOrEqual(360);
   });
 
+  it('takes nothing of the time that an instance has: not when the service is swamped as it opens either', async () => {
+    const opensAtMs = START + 6 * HOUR;
+    world.source.onAsk = (action) => {
+      const sinceMs = world.clock.now() - opensAtMs;
+      if (sinceMs >= 0 && sinceMs < 5 * MINUTE)
+        throw new BackupError('THROTTLED', `${action}: Throttling.User`, { retryable: true });
+    };
+    let result;
+    do {
+      result = await world.invoke({ plan: plan('08:00-09:00'), deadlineMs: world.clock.now() + 30 * MINUTE });
+    } while (result.status === 'continued');
+
+    expect(result).toMatchObject({ status: 'succeeded', counts: { stored: 10 } });
+  });
+
   it('that is open is not waited for', async () => {
     await world.finish({ plan: plan('22:00-03:00') });
 

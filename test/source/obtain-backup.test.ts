@@ -290,6 +290,22 @@ describe('an answer that is lost', () => {
     expect(source.backups).toHaveLength(1);
   });
 
+  it('is looked for with few calls, so that many who look do not swamp the service', async () => {
+    let asked = 0;
+    source.onStart = () => {
+      source.onAsk = () => void asked++;
+      source.onStart = () => {
+        source.onAsk = () => undefined;
+        return undefined;
+      };
+      return { kind: 'unknown', reason: 'timeout' };
+    };
+
+    await obtain();
+
+    expect(asked).toBeLessThanOrEqual(20);
+  });
+
   it('gives up after three requests that came to nothing', async () => {
     source.onStart = () => ({ kind: 'unknown', reason: 'timeout' });
 
@@ -685,7 +701,7 @@ describe('a backup that is pulled', () => {
     source.put({ id: 'r-cluster', architecture: 'cluster', shards: 3, status: 'Changing' });
     const turn: Turn = {
       mayWait: true,
-      open: async () => undefined,
+      open: async () => 0,
       come: async () => {
         said.push('come');
         return 'at once';

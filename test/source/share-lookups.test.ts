@@ -58,6 +58,18 @@ it('an answer that cannot be had costs nobody else his: each asks for itself', a
   expect(found.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
 });
 
+it('a service that is swamped is not asked by each of them as well: all are told, and may ask again', async () => {
+  source.onAsk = (action) => {
+    asked.push(action);
+    throw new BackupError('THROTTLED', `${action}: Throttling.User`, { retryable: true });
+  };
+
+  const found = await Promise.allSettled([look('r-1'), look('r-2'), look('r-3')]);
+
+  expect(found).toMatchObject(Array.from({ length: 3 }, () => ({ reason: { code: 'THROTTLED' } })));
+  expect(asked).toEqual(['listInstances']);
+});
+
 it('a run that is stopped is stopped here too', async () => {
   const stopped = new AbortController();
   const looking = shared.getInstance(REGION, 'r-1', stopped.signal);

@@ -53,8 +53,11 @@ export interface ObtainOptions {
 export interface Turn {
   /** Can there be anything to wait for? */
   readonly mayWait: boolean;
-  /** Resolves when the window opens; at once when there is none, when it is open, and when it has closed. */
-  open(signal: AbortSignal): Promise<void>;
+  /**
+   * Resolves when the window opens; at once when there is none, when it is open, and when it has closed. Says when it
+   * opens, in milliseconds since 1970; 0 when there is none.
+   */
+  open(signal: AbortSignal): Promise<number>;
   /**
    * Resolves when this instance may start a backup, for the `attempt`-th time; says whether it had to wait for that.
    * @throws BackupError `NOT_STARTED` when that will never be; the signal's reason when it aborts
@@ -83,7 +86,9 @@ const CLOCK_SKEW_MS = 2 * 60_000;
  */
 const SETTLE_MS = 5 * 60_000;
 const START_WITHIN_MS = 60_000;
-const LOOK_EVERY_MS = 10_000;
+/** Between two looks meanwhile, longer each time: after a kill, many look at once. */
+const MIN_LOOK_MS = 10_000;
+const MAX_LOOK_MS = 60_000;
 
 /** Backups that are started, at most, when the ones before were lost or were somebody else's and failed. */
 const MAX_STARTS = 3;
@@ -137,12 +142,15 @@ export async function obtainBackup(
   const mine: Intention = { at: toInstant(clock.now()), by: randomUUID() };
   const begun = (await records.write('begun', mine, signal)) as Intention;
   // It has been looked at before: whoever goes on asks nothing of the service while there is nothing to be done.
-  if (begun.by !== mine.by) await parts.turn?.open(signal);
+  const openedAtMs = begun.by === mine.by ? 0 : ((await parts.turn?.open(signal)) ?? 0);
   const admitted =
     parts.turn?.mayWait === true
       ? ((await records.read('admitted', signal)) as { at: string } | undefined)
       : undefined;
-  const deadlineMs = Date.parse((admitted ?? begun).at) + options.timeoutMs;
+  // Before its turn has come, what it waited for the window is not its own time.
+  const sinceMs =
+    admitted === undefined ? Math.max(Date.parse(begun.at), openedAtMs) : Date.parse(admitted.at);
+  const deadlineMs = sinceMs + options.timeoutMs;
   const life: Life = { ...parts, options, deadlineMs, instance: listed };
   life.instance = await asItIsNow(life, signal);
 
@@ -473,7 +481,7 @@ async function followAttempt(
   const since = Date.parse(intention.at) - CLOCK_SKEW_MS;
   const settledAt = Date.parse(intention.at) + SETTLE_MS;
   const name = `backup-answer-${number}`;
-  for (;;) {
+  for (let waitMs = MIN_LOOK_MS; ; waitMs = Math.min(MAX_LOOK_MS, waitMs * 2)) {
     const answered = await records.read(name, signal);
     if (answered !== undefined) return answered as Answer; // written by ourselves, here or in settleAttempt
     const found = await tolerant(life, async () => findStarted(life, since, intention, signal), signal);
@@ -484,7 +492,7 @@ async function followAttempt(
     if (!found.failed && clock.now() >= settledAt)
       return (await records.write(name, { kind: 'none', reason: NOTHING_STARTED }, signal)) as Answer;
     throwIfLate(life, 'it is unknown whether the backup has started');
-    await clock.sleep(LOOK_EVERY_MS, signal);
+    await clock.sleep(waitMs, signal);
   }
 }
 

@@ -3,6 +3,7 @@
  * pages and not hundreds of calls, and the service counts the calls of an account.
  */
 import type { Clock } from '../clock.ts';
+import { asBackupError } from '../errors.ts';
 import type { Instance, Source } from './source.ts';
 
 /** Those who ask within this time share an answer. */
@@ -54,7 +55,8 @@ export function shareLookups(source: Source, clock: Clock): Source {
         return (await answer).get(id);
       } catch (error) {
         signal.throwIfAborted();
-        if (ids.size === 1) throw error;
+        // Asked by each of them as well, a service that is swamped already would be swamped for good.
+        if (ids.size === 1 || asBackupError(error).code === 'THROTTLED') throw error;
         // One odd instance must not cost the others their answer: each asks for itself.
         return source.getInstance(region, id, signal);
       }
