@@ -3,6 +3,7 @@
  * attempted, on what, and where it stopped; the hint says what to do now. Nothing in it is ever a secret: no
  * signed query string, no token, no key.
  */
+import { inspect } from 'node:util';
 
 /** Every way in which tairlift can fail, by name. Add here first; docs and exit codes follow this list. */
 export type ErrorCode =
@@ -116,8 +117,7 @@ export interface ErrorRecord {
 /** Anything thrown, as a BackupError: what is not one already is `INTERNAL`, with itself as the cause. */
 export function asBackupError(thrown: unknown): BackupError {
   if (thrown instanceof BackupError) return thrown;
-  const message = thrown instanceof Error ? thrown.message : JSON.stringify(thrown);
-  return new BackupError('INTERNAL', redact(message), { cause: thrown });
+  return new BackupError('INTERNAL', redact(textOf(thrown)), { cause: thrown });
 }
 
 export function toErrorRecord(thrown: unknown): ErrorRecord {
@@ -145,11 +145,21 @@ export function describe(error: unknown): string {
   const seen: string[] = [];
   let current: unknown = error;
   for (let depth = 0; current !== undefined && depth < 5; depth++) {
-    const text = current instanceof Error ? current.message : JSON.stringify(current);
+    const text = redact(textOf(current));
     if (text !== '' && !seen.includes(text)) seen.push(text);
     current = current instanceof Error ? current.cause : undefined;
   }
-  return redact(seen.join(': '));
+  return seen.join(': ');
+}
+
+/** Whatever somebody has thrown: nothing at all, or something that JSON cannot say. */
+function textOf(thrown: unknown): string {
+  if (thrown instanceof Error) return thrown.message;
+  try {
+    return JSON.stringify(thrown) ?? inspect(thrown);
+  } catch {
+    return inspect(thrown);
+  }
 }
 
 /**
@@ -162,8 +172,19 @@ export function redact(text: string): string {
     .replaceAll(/(https?:\/\/(?!oss\.console\.aliyun\.com\/)[^\s"'<>?]+)\?[^\s"'<>]+/gi, '$1?<redacted>')
     .replaceAll(/\b(rediss?:\/\/)[^\s"'@/]*@/gi, '$1<redacted>@')
     .replaceAll(/\b(STS|LTAI|TMP)[.\w-]{12,}/g, '$1<redacted>')
-    .replaceAll(
-      /(?<![a-z])(signature|security-?token|x-acs-security-token|authorization|accesskey(?:id|secret)|ossaccesskeyid|password)(["']?\s*(?:[=:]|%(?:25)*3[ad])\s*["']?)[^\s"'&,}]+/gi,
-      '$1$2<redacted>',
-    );
+    .replaceAll(SECRET_VALUE, '$1$2<redacted>');
+}
+
+const SECRET_NAME =
+  '(?<![a-z])(signature|security-?token|x-acs-security-token|authorization|accesskey(?:id|secret)|ossaccesskeyid|password)';
+
+/** What follows such a name; of an authorization, also what stands behind the name of its scheme. */
+const SECRET_VALUE = new RegExp(
+  `${SECRET_NAME}(["']?\\s*(?:[=:]|%(?:25)*3[ad])\\s*["']?)(?:(?:OSS|FC|acs|Bearer|Basic) )?[^\\s"'&,}]+`,
+  'gi',
+);
+
+/** Is the value of a member with this name a secret, whatever it looks like? */
+export function isSecretName(name: string): boolean {
+  return new RegExp(`${SECRET_NAME}$`, 'i').test(name);
 }

@@ -1,5 +1,5 @@
 /** One JSON line per event, to standard output; Function Compute and the CLI both collect it there. */
-import { redact, toErrorRecord } from './errors.ts';
+import { isSecretName, redact, toErrorRecord } from './errors.ts';
 
 export type LogFields = Readonly<Record<string, unknown>>;
 
@@ -19,13 +19,7 @@ export function createLog(write: (line: string) => void, fields: LogFields = {})
   const emit = (level: string, message: string, more: LogFields = {}): void => {
     // Fields come last in the line and can never stand in for its time, severity or text.
     const entry = { ...HEAD, ...fields, ...more, at: new Date().toISOString(), level, message };
-    write(
-      redact(
-        JSON.stringify(entry, (_key, value: unknown) =>
-          value instanceof Error ? toErrorRecord(value) : value,
-        ),
-      ),
-    );
+    write(JSON.stringify(entry, shown));
   };
   return {
     info: (message, more) => emit('info', message, more),
@@ -33,6 +27,13 @@ export function createLog(write: (line: string) => void, fields: LogFields = {})
     error: (message, more) => emit('error', message, more),
     with: (more) => createLog(write, { ...fields, ...more }),
   };
+}
+
+/** Text by text: in the finished line quotes are escaped, and what is taken out there could take one along. */
+function shown(name: string, value: unknown): unknown {
+  if (value instanceof Error) return toErrorRecord(value);
+  if (typeof value !== 'string') return value;
+  return isSecretName(name) ? '<redacted>' : redact(value);
 }
 
 export const silentLog: Log = createLog(() => undefined);

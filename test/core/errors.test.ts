@@ -27,6 +27,11 @@ describe('redact', () => {
       'Format%3DJSON%26SecurityToken%253D<redacted>',
     ],
     ['an authorization header', 'Authorization: OSS4-HMAC-SHA256', 'Authorization: <redacted>'],
+    [
+      'an older one',
+      'Authorization: OSS LTAI5tAbcdefghijklmnop:c2lnbmVk, ok',
+      'Authorization: <redacted>, ok',
+    ],
   ])('takes out %s', (_name, text, expected) => {
     expect(redact(text)).toBe(expected);
   });
@@ -70,5 +75,9 @@ describe('error records', () => {
     const thrown = new TypeError('x is not a function');
     expect(asBackupError(thrown)).toMatchObject({ code: 'INTERNAL', cause: thrown });
     expect(describeError({ odd: 1 })).toBe('{"odd":1}');
+    const circular: Record<string, unknown> = {};
+    circular['self'] = circular;
+    for (const odd of [undefined, Symbol('odd'), circular, 1n])
+      expect(asBackupError(odd)).toMatchObject({ code: 'INTERNAL' });
   });
 });

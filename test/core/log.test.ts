@@ -27,6 +27,29 @@ describe('the log', () => {
     });
   });
 
+  it.each([
+    ['an address in quotes', 'got "https://h/a?Signature=s3cr3t" back', 'got "https://h/a?<redacted>" back'],
+    ['a header in quotes', 'sent Signature="s3cr3t", twice', 'sent Signature="<redacted>", twice'],
+    ['JSON', '{"SecurityToken":"s3cr3t","a":1}', '{"SecurityToken":"<redacted>","a":1}'],
+  ])('stays one line of JSON when a text has a secret in %s', (_what, text, shown) => {
+    expect(logged((log) => log.info('text', { reason: text, more: [{ text }] }))).toMatchObject({
+      reason: shown,
+      more: [{ text: shown }],
+    });
+    expect(logged((log) => log.error('failed', { error: new Error(text) }))).toMatchObject({
+      error: { message: shown },
+    });
+  });
+
+  it('shows no field that is a secret by its name', () => {
+    expect(
+      logged((log) => log.info('text', { securityToken: 's3cr3t', deep: { password: 'x' } })),
+    ).toMatchObject({
+      securityToken: '<redacted>',
+      deep: { password: '<redacted>' },
+    });
+  });
+
   it('writes errors as records, and no secret of theirs', () => {
     const line = logged((log) =>
       log.error('failed', { error: new BackupError('URL_EXPIRED', 'get https://h/a?Signature=s') }),
