@@ -15,6 +15,8 @@ export interface SampleOptions extends Pick<EmulatorOptions, 'folder' | 'ports'>
   readonly distFolder: string;
   /** Random bytes to add to each instance. Default 1 MiB. */
   readonly bulkBytes?: number;
+  /** Without bucket, roles and functions, for a deployment of one's own. Default false. */
+  readonly isEmpty?: boolean;
   /** One value of this size in the first instance. */
   readonly bigValueBytes?: number;
 }
@@ -66,8 +68,12 @@ export async function startSampleCloud(options: SampleOptions): Promise<SampleCl
     ...(options.folder === undefined ? {} : { folder: options.folder }),
     ...(options.ports === undefined ? {} : { ports: options.ports }),
     instances: INSTANCES,
-    buckets: [{ name: BUCKET, region: REGION }],
-    functions: (world) => functionsOf(world, options.distFolder),
+    ...(options.isEmpty === true
+      ? {}
+      : {
+          buckets: [{ name: BUCKET, region: REGION }],
+          functions: (world) => functionsOf(world, options.distFolder),
+        }),
   });
   try {
     const plansPath = plansFile(emulator.world);

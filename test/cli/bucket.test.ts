@@ -271,12 +271,32 @@ describe('tairlift emulator', () => {
     for (const port of ports) await expect(connects(port)).resolves.toBe(false);
     expect(code).toBe(130);
   });
+
+  it('with --empty has nothing deployed, and says what `s deploy` needs to deploy to it', async () => {
+    const { stdout } = await runCli(['emulator', '--empty', '--json'], { interruptAt: '"instances"' });
+    const { environment, functions } = JSON.parse(stdout) as {
+      environment: Record<string, string>;
+      functions: unknown[];
+    };
+    expect(functions).toEqual([]);
+    expect(environment).toMatchObject({
+      TAIRLIFT_ENDPOINT_OSS: expect.stringMatching(/^https:/) as string,
+      TAIRLIFT_ENDPOINT_ROS: expect.stringMatching(/^127\.0\.0\.1:\d+$/) as string,
+      FC_CLIENT_CUSTOM_ENDPOINT: environment['TAIRLIFT_ENDPOINT_FC'],
+      AccessKeyID: environment['ALIBABA_CLOUD_ACCESS_KEY_ID'],
+      TAIRLIFT_BUCKET: expect.any(String) as string,
+      TAIRLIFT_CONTACT_GROUP: expect.any(String) as string,
+      TAIRLIFT_UPLOADER: 'tairlift-dev-uploader',
+    });
+  });
 });
 
-/** The first of six ports that are free just now. */
+/** The first of ten ports that are free just now. */
 async function freePorts(): Promise<number> {
-  for (let first = 20_000 + (process.pid % 20_000); ; first += 7) {
-    const taken = await Promise.all(Array.from({ length: 6 }, async (_, offset) => connects(first + offset)));
+  for (let first = 20_000 + (process.pid % 20_000); ; first += 11) {
+    const taken = await Promise.all(
+      Array.from({ length: 10 }, async (_, offset) => connects(first + offset)),
+    );
     if (!taken.includes(true)) return first;
   }
 }
