@@ -1,5 +1,5 @@
 /** What the real CLI makes of the repository's `s.yaml`, and what is checked before it does anything. */
-import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { makeDeploymentFolder, type DeploymentFolder } from './deployment-folder.ts';
 import { SAMPLE_VARIABLES } from './sample-deployment.ts';
@@ -80,6 +80,22 @@ describe('s deploy', () => {
   });
 });
 
+describe('s remove', () => {
+  it('goes in the order of deployment, or by name, and needs no variables', async () => {
+    const { AccountID, AccessKeyID, AccessKeySecret } = SAMPLE_VARIABLES;
+    const credentials = { AccountID, AccessKeyID, AccessKeySecret };
+
+    expect((await folder.s(['remove', '-y', '--env', 'prod'], credentials)).code).toBe(0);
+    expect(folder.asked().map(({ command, resource }) => `${command} ${resource}`)).toEqual([
+      'remove infra',
+      'remove orchestrator',
+      'remove uploader',
+    ]);
+    expect((await folder.s(['uploader', 'remove', '-y', '--env', 'prod'], credentials)).code).toBe(0);
+    expect(folder.asked().map(({ props }) => props['functionName'])).toEqual(['tairlift-prod-uploader']);
+  });
+});
+
 describe('npm run check:deploy', () => {
   it('needs no variables, and looks at no one’s', async () => {
     writeFileSync(join(folder.path, '.env'), 'TAIRLIFT_STAGE=Nonsense\n');
@@ -116,7 +132,7 @@ describe('npm run check:deploy', () => {
           level: 'error',
           rule: 'size',
           at: 'uploader.cpu',
-          environment: 'prod',
+          environments: [],
           message: expect.stringContaining('choose 0.15 to 0.5 vCPU') as unknown,
         },
       ],
@@ -142,10 +158,21 @@ describe('npm run check:deploy', () => {
 
   it('names files that are missing or no use', async () => {
     rmSync(join(folder.path, 'infra'));
-    expect(existsSync(join(folder.path, 'infra'))).toBe(false);
+    const missing = await folder.check([]);
+    mkdirSync(join(folder.path, 'infra'));
+    writeFileSync(join(folder.path, 'infra', 'template.json'), '{}');
+    const useless = await folder.check(['--json']);
 
-    const { code, said } = await folder.check([]);
-    expect([code, said]).toEqual([1, expect.stringContaining('infra/template.json')]);
+    expect(missing).toMatchObject({
+      code: 1,
+      said: expect.stringContaining(
+        'there is no infra/template.json; make it with `npm run synth`',
+      ) as unknown,
+    });
+    expect([useless.code, JSON.parse(useless.said)]).toEqual([
+      1,
+      { ok: false, error: 'infra/template.json is no template; make it with `npm run synth`' },
+    ]);
   });
 
   it('is deployed without credentials by nobody, but says what it could not look at', async () => {
