@@ -17,6 +17,7 @@ import {
   checkExpectation,
   checkLifecycle,
   checkPlans,
+  checkReach,
   checkSourceRoles,
   checkTriggers,
   variablesOf,
@@ -73,6 +74,7 @@ export function checkDeployment(json: unknown, surroundings: Surroundings): read
     checkTriggers(names, rendered, findings);
     checkDestinations(plans, rendered, findings);
     checkSourceRoles(plans, rendered, findings);
+    checkReach(plans, rendered, findings);
     checkExpectation(rendered, template, now, findings);
   }
   return findings.all;

@@ -76,6 +76,27 @@ export function checkDestinations(plans: readonly Plan[], { resources }: Rendere
         );
 }
 
+/** Off the Internet, only backups of the functions' own region have an address that can be reached. */
+export function checkReach(plans: readonly Plan[], { resources }: Rendered, findings: Findings): void {
+  const { internetAccess, region } = resources.uploader.props;
+  if (internetAccess) return;
+  for (const { name, targets } of plans) {
+    const regions = targets.flatMap((target): readonly string[] =>
+      target.region === '*' ? ['any region'] : target.region,
+    );
+    const others = [...new Set(regions)].filter((other) => other !== region && other !== SELF_MANAGED);
+    if (others.length > 0)
+      findings.warning(
+        'network',
+        `plans.yaml: ${name}`,
+        `it takes instances of ${others.join(', ')}, whose backups (if not of ${region}) cannot be reached; deploy in that region, or set TAIRLIFT_INTERNET=true`,
+      );
+  }
+}
+
+/** Stands for a region where a plan names a server of one's own. */
+const SELF_MANAGED = 'self-managed';
+
 const AGES: Readonly<Record<keyof LifecycleDays, string>> = {
   ia: 'IaAfterDays',
   archive: 'ArchiveAfterDays',

@@ -11,29 +11,31 @@ export interface Finding {
   readonly message: string;
 }
 
-export type Rule =
-  | 'render'
-  | 'schema'
-  | 'overlay'
-  | 'credentials'
-  | 'parameter'
-  | 'name'
-  | 'region'
-  | 'pre-deploy'
-  | 'handler'
-  | 'package'
-  | 'size'
-  | 'retries'
-  | 'concurrency'
-  | 'network'
-  | 'variable'
-  | 'cron'
-  | 'payload'
-  | 'plan'
-  | 'schedule'
-  | 'destination'
-  | 'source-role'
-  | 'lifecycle';
+export const RULES = [
+  'render',
+  'schema',
+  'overlay',
+  'credentials',
+  'parameter',
+  'name',
+  'region',
+  'pre-deploy',
+  'handler',
+  'package',
+  'size',
+  'retries',
+  'concurrency',
+  'network',
+  'variable',
+  'cron',
+  'payload',
+  'plan',
+  'schedule',
+  'destination',
+  'source-role',
+  'lifecycle',
+] as const;
+export type Rule = (typeof RULES)[number];
 
 /** Collects, so that a rule need not stop at the first thing it finds. */
 export interface Findings {

@@ -103,38 +103,22 @@ export function parseRendered(json: unknown, findings: Findings): Rendered | und
   return undefined;
 }
 
-const EXPECTED: Readonly<Record<string, string>> = {
-  literal: 'something else',
-  invalid_type: 'another type',
-};
-
 function explain(issue: z.core.$ZodIssue, findings: Findings): void {
   const at = placeOf(issue.path);
-  if (issue.code === 'unrecognized_keys') {
+  const wrong = (message: string): void => findings.error('schema', at, message);
+  if (issue.code === 'unrecognized_keys')
     for (const key of issue.keys)
       findings.error(
         'schema',
         placeOf([...issue.path, key]),
         `"${key}" is nothing that is known here, and would be passed over in silence${suggestion(key, KNOWN)}; correct it, or take it out`,
       );
-  } else if (issue.code === 'invalid_type' && issue.input === undefined)
-    findings.error('schema', at, `it is missing; put it in (${issue.expected})`);
+  else if (issue.input === undefined) wrong('it is missing; put it in');
   else if (issue.code === 'invalid_value')
-    findings.error(
-      'schema',
-      at,
-      `it is ${shown(issue.input)}; write ${issue.values.map(shown).join(' or ')}`,
-    );
-  else {
-    const what = EXPECTED[issue.code];
-    findings.error(
-      'schema',
-      at,
-      what === undefined || issue.message.startsWith('is ')
-        ? `${shown(issue.input)} ${issue.message}; correct it`
-        : `${shown(issue.input)} is of ${what} than it has to be: ${issue.message}; correct it`,
-    );
-  }
+    wrong(`it is ${shown(issue.input)}; write ${issue.values.map(shown).join(' or ')}`);
+  else if (issue.message.startsWith('is ')) wrong(`${shown(issue.input)} ${issue.message}; correct it`);
+  else if (issue.code === 'invalid_type') wrong(`${shown(issue.input)} is no ${issue.expected}; correct it`);
+  else wrong(`${shown(issue.input)} cannot stand here (${issue.message}); correct it`);
 }
 
 function shown(value: unknown): string {
