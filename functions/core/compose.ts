@@ -11,14 +11,15 @@ import {
   type CredentialsProvider,
 } from './aliyun/credentials.ts';
 import { readBucketSettings } from './aliyun/bucket-settings.ts';
-import { callerOnce } from './aliyun/caller.ts';
+import { callerOnce, getCaller, stsEndpoint, type Caller } from './aliyun/caller.ts';
 import { createCmsEvents } from './aliyun/cms.ts';
 import { describeFunction, type FunctionFacts } from './aliyun/fc-describe.ts';
 import { createFc2Functions } from './aliyun/fc2.ts';
 import { createFc3Functions } from './aliyun/fc3.ts';
+import { readRole, type RoleFacts } from './aliyun/ram-roles.ts';
 import { createOssStore, type OssStore } from './aliyun/oss.ts';
-import { createTairSource } from './aliyun/tair.ts';
-import type { Account, Destination, Environment, Variables } from './config.ts';
+import { HOME_REGION, createTairSource, tairAddress } from './aliyun/tair.ts';
+import type { Account, Destination, Environment, Plan, Variables } from './config.ts';
 import type { WhoAmI } from './denials.ts';
 import { BackupError } from './errors.ts';
 import type { Events } from './events.ts';
@@ -29,6 +30,8 @@ import type { Reach } from './source/select.ts';
 import type { BackupPolicies, Source } from './source/source.ts';
 import { createHttpClient, type HttpClient } from './transfer/http.ts';
 import { createLeanHttpClient } from './transfer/lean-http.ts';
+
+export type { Caller, FunctionFacts, RoleFacts };
 
 /** What the platform tells a function about itself. The CLI knows none of it. */
 export interface Platform {
@@ -125,22 +128,40 @@ export function composeEvents(environment: Environment, platform: Platform): Eve
 
 /** What can be looked at before anything is relied upon; nothing of it changes anything. */
 export interface Inspection {
+  /** Of the caller, where it is known. */
+  readonly accountId?: string;
   /** Throws when there are none. */
   findCredentials(): Promise<void>;
+  whoAmI(signal: AbortSignal): Promise<Caller>;
   /** Throws when the account's role cannot be assumed. */
   assumeRole(account: Account): Promise<void>;
   bucketSettings(destination: Destination, signal: AbortSignal): Promise<BucketSettings>;
   policiesFor(account: Account | undefined): BackupPolicies;
   describeFunction(name: string, signal: AbortSignal): Promise<FunctionFacts>;
+  /** A role of the caller's own account. */
+  readRole(name: string, signal: AbortSignal): Promise<RoleFacts>;
+  /** Everything that these plans and their functions talk to, each address once. */
+  endpoints(plans: readonly Plan[]): readonly ServiceEndpoint[];
+}
+
+export interface ServiceEndpoint {
+  /** For people. */
+  readonly service: string;
+  readonly url: string;
+  /** A run needs it; not only the function that says how it ended, or doctor. */
+  readonly isNeeded: boolean;
 }
 
 /** For the command line: no function carries it. */
 export function composeInspection(environment: Environment, platform: Platform): Inspection {
   const { endpoints } = environment;
+  const { region, accountId } = platform;
   const credentials = ownCredentials(platform);
   const http = createHttpClient();
   return {
+    ...(accountId === undefined ? {} : { accountId }),
     findCredentials: async () => void (await credentials()),
+    whoAmI: async (signal) => getCaller({ credentials, region, endpoint: endpoints.sts }, signal),
     assumeRole: async (account) => void (await credentialsOf(account, credentials, endpoints.sts)()),
     bucketSettings: async ({ region, bucket }, signal) =>
       readBucketSettings(
@@ -162,14 +183,54 @@ export function composeInspection(environment: Environment, platform: Platform):
       describeFunction(
         {
           credentials,
-          accountId: required(platform.accountId, 'account id', 'FC_ACCOUNT_ID'),
-          region: required(platform.region, 'region', 'FC_REGION'),
+          accountId: required(accountId, 'account id', 'FC_ACCOUNT_ID'),
+          region: required(region, 'region', 'FC_REGION'),
           endpoint: endpoints.fc,
         },
         name,
         signal,
       ),
+    readRole: async (name, signal) =>
+      readRole(
+        {
+          credentials,
+          accountId: required(accountId, 'account id', 'FC_ACCOUNT_ID'),
+          endpoint: endpoints.ram,
+        },
+        name,
+        signal,
+      ),
+    endpoints: (plans) => endpointsOf(plans, environment, platform),
   };
+}
+
+function endpointsOf(
+  plans: readonly Plan[],
+  { endpoints }: Environment,
+  { region, accountId }: Platform,
+): readonly ServiceEndpoint[] {
+  const found: ServiceEndpoint[] = [];
+  const add = (service: string, isNeeded: boolean, url: string): void => {
+    if (!found.some((known) => known.url === url)) found.push({ service, url, isNeeded });
+  };
+  const targets = plans.flatMap((plan) => plan.targets).filter(({ server }) => server === undefined);
+  for (const target of targets) {
+    const regions = target.region === '*' ? [HOME_REGION] : target.region;
+    for (const one of regions) add(`r-kvstore of ${one}`, true, endpoints.tair ?? tairAddress(one));
+  }
+  for (const { destination } of plans)
+    add(
+      `OSS of ${destination.region}`,
+      true,
+      endpoints.oss ?? `https://oss-${destination.region}.aliyuncs.com`,
+    );
+  const hasAccounts = targets.some(({ account }) => account !== undefined);
+  add('STS', hasAccounts, endpoints.sts ?? stsEndpoint(region));
+  if (region === undefined) return found;
+  if (endpoints.fc !== undefined || accountId !== undefined)
+    add('Function Compute', true, endpoints.fc ?? `https://${accountId}.${region}.fc.aliyuncs.com`);
+  add('CloudMonitor', false, endpoints.cms ?? `https://metrics.${region}.aliyuncs.com`);
+  return found;
 }
 
 /** Asked for only when something is refused. */

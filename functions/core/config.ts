@@ -252,6 +252,8 @@ export interface Endpoints {
   readonly fc?: string;
   readonly sts?: string;
   readonly cms?: string;
+  /** For the command line alone: no function looks at roles. */
+  readonly ram?: string;
 }
 
 export interface Environment {
@@ -294,6 +296,7 @@ export function readEnvironment(given: Variables): Environment {
     fc: endpoint('TAIRLIFT_ENDPOINT_FC'),
     sts: endpoint('TAIRLIFT_ENDPOINT_STS'),
     cms: endpoint('TAIRLIFT_ENDPOINT_CMS'),
+    ram: endpoint('TAIRLIFT_ENDPOINT_RAM'),
   });
   // The vendor's client for sessions speaks no plain HTTP: it would ask the wrong port of the right host.
   if (endpoints.sts?.startsWith('http:') === true)

@@ -343,12 +343,55 @@ const DOCTOR: readonly Permission[] = [
     why: 'are unfinished uploads ended, are backups deleted by age',
     on: ['bucket'],
   },
+  ...(
+    [
+      ['GetBucketEncryption', 'is what is written encrypted, and with which key'],
+      ['GetBucketPublicAccessBlock', 'can nobody make it public'],
+      ['GetBucketPolicy', 'is it reached over TLS only'],
+      ['GetBucketOverwriteConfig', 'are backups kept from being replaced by others too'],
+    ] as const
+  ).map(([call, why]): Permission => ({ who: 'doctor', action: `oss:${call}`, call, why, on: ['bucket'] })),
   {
     who: 'doctor',
     action: 'fc:GetFunction',
     call: 'GetFunction',
-    why: 'is the uploader deployed',
+    why: 'are the functions deployed, and how',
     on: ['functions'],
+  },
+  {
+    who: 'doctor',
+    action: 'fc:ListTriggers',
+    call: 'ListTriggers',
+    why: 'does a timer start each plan',
+    on: ['functions'],
+  },
+  {
+    who: 'doctor',
+    action: 'fc:GetAsyncInvokeConfig',
+    call: 'GetAsyncInvokeConfig',
+    why: 'is what fails tried again, and kept when it is given up',
+    on: ['functions'],
+  },
+  {
+    who: 'doctor',
+    action: 'ram:GetRole',
+    call: 'GetRole',
+    why: 'may the functions take their roles on',
+    on: ['roles'],
+  },
+  {
+    who: 'doctor',
+    action: 'ram:ListPoliciesForRole',
+    call: 'ListPoliciesForRole',
+    why: 'which policies the roles have',
+    on: ['roles'],
+  },
+  {
+    who: 'doctor',
+    action: 'ram:GetPolicy',
+    call: 'GetPolicy',
+    why: 'may the roles do what they need, and no more',
+    on: ['policies'],
   },
   assuming('doctor'),
 ];

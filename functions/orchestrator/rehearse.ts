@@ -69,7 +69,7 @@ export async function rehearseAll(
   };
 }
 
-interface SelectedPlan {
+export interface SelectedPlan {
   readonly plan: Plan;
   readonly selection: Selection;
 }
@@ -121,7 +121,7 @@ function report(
  * when there is no account to look at.
  * @param reported the plan whose own problems are told in its summary
  */
-async function findUncovered(
+export async function findUncovered(
   selections: readonly SelectedPlan[],
   reported: string | undefined,
   sourceFor: SourceFor,

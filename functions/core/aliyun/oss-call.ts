@@ -290,6 +290,13 @@ export interface Sdk {
   getBucketInfo(name: string): Promise<{ readonly bucket?: { readonly Location?: string } }>;
   getBucketVersioning(name: string): Promise<{ readonly versionStatus?: string }>;
   getBucketLifecycle(name: string): Promise<{ readonly rules: readonly SdkLifecycleRule[] | null }>;
+  /** What its own methods are made with; some settings of buckets have no method. */
+  _bucketRequestParams(method: string, bucket: string, setting: string, options: SdkOptions): SdkRequest;
+  request(request: SdkRequest): Promise<SdkAnswer & { readonly data: Buffer }>;
+}
+
+interface SdkRequest {
+  successStatuses?: readonly number[];
 }
 
 /** As the XML has it, with small first letters. */
@@ -299,6 +306,12 @@ export interface SdkLifecycleRule {
   readonly status?: string;
   readonly abortMultipartUpload?: { readonly days?: string };
   readonly expiration?: { readonly days?: string };
+  readonly transition?: SdkTransition | readonly SdkTransition[];
+}
+
+interface SdkTransition {
+  readonly days?: string;
+  readonly storageClass?: string;
 }
 
 interface SdkOptions {

@@ -66,7 +66,15 @@ export interface TairOptions {
 }
 
 /** Any region's endpoint lists the regions; this one is central and serves both sites. */
-const HOME_REGION = 'cn-hangzhou';
+export const HOME_REGION = 'cn-hangzhou';
+
+/** The public address that the vendor's client uses for a region. */
+export function tairAddress(region: string): string {
+  const { _endpoint: host } = new KvStore(
+    openApiConfig({ credentials: async () => ({ accessKeyId: '', accessKeySecret: '' }), region }),
+  );
+  return `https://${host}`;
+}
 
 /** What the API takes: ids in one DescribeInstances, tags in one, rows in a page of each list. */
 const MAX_IDS = 30;
