@@ -120,7 +120,10 @@ async function checkDeployment(
     ),
   };
   const roles = await Promise.all(
-    [...facts].map(async ([who, found]) => checkRole(who, found, setting, inspection, signal)),
+    both.map(async (who) => {
+      const found = facts.get(who);
+      return found === undefined ? [] : checkRole(who, found, setting, inspection, signal);
+    }),
   );
   return [...buckets.flat(), ...functions.flat(), ...roles.flat()];
 }

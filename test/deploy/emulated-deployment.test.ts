@@ -4,7 +4,9 @@
  */
 import { join } from 'node:path';
 import { startEmulator, type Emulator } from '../../emulator/start-emulator.ts';
+import { permissionsOf } from '../../functions/core/permissions.ts';
 import { parseManifest } from '../../functions/core/repository/manifest.ts';
+import { runCli } from '../cli/run-cli.ts';
 import { makeDeploymentFolder, type DeploymentFolder, type Ran } from './deployment-folder.ts';
 import { doubleComponents, realComponents, type Components } from './find-components.ts';
 import { ROOT } from './sample-deployment.ts';
@@ -67,6 +69,34 @@ describe.each(COMPONENTS)('with %s', (_which, components) => {
       { name: UPLOADER, timers: [] },
     ]);
     expect(calls('PutConcurrencyConfig')).toEqual([ORCHESTRATOR, UPLOADER]);
+  });
+
+  it('doctor finds nothing wrong with it', async () => {
+    const { identity, accountId } = cloud.world;
+    const allow = permissionsOf('doctor').map(({ action }) => action);
+    const keys = identity.issue(
+      identity.addRole({ accountId, name: 'operator', trusts: [], allow }),
+      'me',
+      3600,
+    );
+    const { code, stdout } = await runCli(
+      ['doctor', '--plans', join(ROOT, 'plans.yaml'), '--stage', 'prod', '--json'],
+      {
+        env: {
+          ...cloud.environment,
+          TAIRLIFT_ENDPOINT_OSS: cloud.secureOssEndpoint,
+          TAIRLIFT_REGION: 'cn-hangzhou',
+          TAIRLIFT_BUCKET: BUCKET,
+          ALIBABA_CLOUD_ACCESS_KEY_ID: keys.accessKeyId,
+          ALIBABA_CLOUD_ACCESS_KEY_SECRET: keys.accessKeySecret,
+          ALIBABA_CLOUD_SECURITY_TOKEN: keys.securityToken,
+        },
+      },
+    );
+
+    const { checks } = JSON.parse(stdout) as { checks: readonly { readonly status: string }[] };
+    expect(checks.filter(({ status }) => status !== 'ok')).toEqual([]);
+    expect(code).toBe(0);
   });
 
   it('a timer fires, and a backup is stored, by functions with the roles and the bucket that were deployed', async () => {

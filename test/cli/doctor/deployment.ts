@@ -1,11 +1,10 @@
-/** Functions and roles as a deployment leaves them, made through the service's own API. */
+/** Functions and roles as a deployment leaves them, but for the log, made through the service's own API. */
 import Fc, {
   CreateFunctionInput,
   CreateFunctionRequest,
   CreateTriggerInput,
   CreateTriggerRequest,
   InputCodeLocation,
-  LogConfig,
   PutAsyncInvokeConfigInput,
   PutAsyncInvokeConfigRequest,
 } from '@alicloud/fc20230330';
@@ -58,7 +57,6 @@ export async function deploy(emulator: Emulator, wanted: Wanted): Promise<Names>
       code: new InputCodeLocation({
         zipFile: zip({ 'index.js': 'exports.handler = async () => 1;' }).toString('base64'),
       }),
-      logConfig: new LogConfig({ project: names.logProject, logstore: names.logstore }),
       environmentVariables: {
         TAIRLIFT_BUCKET: bucket,
         TAIRLIFT_OSS_REGION: region,
