@@ -1,20 +1,18 @@
 import { randomUUID } from 'node:crypto';
-import { setTimeout as delay } from 'node:timers/promises';
 import { Command } from 'commander';
 import { systemClock } from '../functions/core/clock.ts';
 import { composeCloud, composeFunctions, type Cloud, type FunctionsFor } from '../functions/core/compose.ts';
 import { notActedOn, planNamed, readEnvironment, type Plan } from '../functions/core/config.ts';
 import { BackupError } from '../functions/core/errors.ts';
 import { createInProcessInvoker } from '../functions/core/in-process-invoker.ts';
-import { toTaskId } from '../functions/core/invoker.ts';
+import { toTaskId, type InvocationState } from '../functions/core/invoker.ts';
 import { createLog } from '../functions/core/log.ts';
-import { runFolder, summaryKey } from '../functions/core/repository/keys.ts';
-import type { ObjectStore } from '../functions/core/repository/object-store.ts';
 import { orchestrate } from '../functions/orchestrator/orchestrate.ts';
 import { parseEvent, type RunRequest } from '../functions/orchestrator/parse-event.ts';
 import type { Summary } from '../functions/orchestrator/summary.ts';
 import { runUpload } from '../functions/uploader/run-upload.ts';
 import type { Progress } from '../functions/uploader/upload-backup.ts';
+import { awaitSummary, readSummary, summaryKeys } from './await-summary.ts';
 import { loadPlans, type PlanOptions } from './bucket.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
 import type { Invocation } from './invocation.ts';
@@ -155,10 +153,6 @@ async function runHere(
   }
 }
 
-const SUMMARY_POLL_MS = 2_000;
-/** An invocation that has ended may have written its summary a moment ago. */
-const SUMMARY_GRACE_MS = 10_000;
-
 /** Invokes the deployed orchestrator and waits for what it leaves in the bucket, through as many hand-overs as it takes. */
 async function runDeployed(
   name: string,
@@ -172,47 +166,27 @@ async function runDeployed(
   const store = cloud.storeFor(plan.destination);
   const event = Buffer.from(JSON.stringify(toEvent(request)));
   if (request.dryRun) return JSON.parse((await functions.call(name, event, signal)).toString()) as Summary; // a dry run leaves nothing in the bucket
-  const known = await summaryKeys(store, plan, request.runId, signal);
+  const { prefix } = plan.destination;
+  const known = await summaryKeys(store, prefix, request.runId, signal);
   if (known.length > 0) {
     const summary = await readSummary(store, known, signal);
-    if (!request.retryFailed || summary.counts.failed === 0) return summary;
+    if (!request.retryFailed || summary.status === 'succeeded') return summary;
   }
   const taskId = toTaskId(`${request.runId}-cli-${randomUUID()}`);
   await functions.start(name, event, taskId, signal);
   note(`invoked ${name}; waiting for the summary`);
-  const hasEnded = async (): Promise<boolean> => (await functions.stateOf(name, taskId, signal)) === 'ended';
+  const state = async (): Promise<InvocationState> => functions.stateOf(name, taskId, signal);
+  const { runId } = request;
   try {
-    return await awaitSummary(request.runId, plan, store, known.length, hasEnded, signal);
+    return await awaitSummary(
+      { runId, prefix, store, known: known.length, state, clock: systemClock },
+      signal,
+    );
   } finally {
     if (signal.aborted)
       note(
         `the run goes on without this process; to see it: tairlift backup --plan ${plan.name} --function ${name} --run ${request.runId}`,
       );
-  }
-}
-
-async function awaitSummary(
-  runId: string,
-  plan: Plan,
-  store: ObjectStore,
-  known: number,
-  hasEnded: () => Promise<boolean>,
-  signal: AbortSignal,
-): Promise<Summary> {
-  let endedAtMs: number | undefined;
-  for (;;) {
-    const found = await summaryKeys(store, plan, runId, signal);
-    if (found.length > known) return readSummary(store, found, signal);
-    if (endedAtMs === undefined && (await hasEnded())) endedAtMs = Date.now();
-    if (endedAtMs !== undefined && Date.now() - endedAtMs > SUMMARY_GRACE_MS) {
-      const handedOverAtMs = await lastHandOver(store, plan, runId, signal);
-      if (handedOverAtMs === undefined || Date.now() - handedOverAtMs > INVOCATION_LIMIT_MS) {
-        throw new BackupError('INVOKE_FAILED', `run ${runId}: the function ended without a summary`, {
-          hint: "look into the function's log; invoke it again with this run id to resume",
-        });
-      }
-    }
-    await delay(SUMMARY_POLL_MS, undefined, { signal });
   }
 }
 
@@ -224,45 +198,6 @@ function toEvent({ instances, dryRun, retryFailed, plan, runId }: RunRequest): u
     ...(dryRun ? { dryRun } : {}),
     ...(retryFailed ? { retryFailed } : {}),
   };
-}
-
-/** Of all rounds, oldest first. */
-async function summaryKeys(
-  store: ObjectStore,
-  plan: Plan,
-  runId: string,
-  signal: AbortSignal,
-): Promise<string[]> {
-  const first = summaryKey(plan.destination.prefix, runId);
-  const keys: string[] = [];
-  for await (const { key } of store.list(first.replace(/\.json$/, ''), signal)) keys.push(key);
-  const round = (key: string): number => Number(/-(\d+)\.json$/.exec(key)?.[1] ?? 1);
-  return keys.sort((a, b) => round(a) - round(b));
-}
-
-async function readSummary(
-  store: ObjectStore,
-  keys: readonly string[],
-  signal: AbortSignal,
-): Promise<Summary> {
-  const key = keys.at(-1) ?? '';
-  const bytes = await store.get(key, signal);
-  if (bytes === undefined) throw new BackupError('NOT_FOUND', `read ${store.name}/${key}: it is gone`);
-  return JSON.parse(bytes.toString('utf8')) as Summary; // written by the orchestrator, from this very type
-}
-
-/** When one invocation last began where another one ended; undefined when the run needed only one so far. */
-async function lastHandOver(
-  store: ObjectStore,
-  plan: Plan,
-  runId: string,
-  signal: AbortSignal,
-): Promise<number | undefined> {
-  let last: number | undefined;
-  const begun = `${runFolder(plan.destination.prefix, runId)}handover-`;
-  for await (const { lastModifiedAt } of store.list(begun, signal))
-    last = Math.max(last ?? 0, Date.parse(lastModifiedAt));
-  return last;
 }
 
 function exitCode({ status, counts }: Summary): ExitCode {

@@ -92,6 +92,22 @@ describe('tairlift backup --function', () => {
     expect(again.code).toBe(0);
   }, 120_000);
 
+  it('tries again also what could not even be listed', async () => {
+    const run = '20261124T180000Z-nightly';
+    cloud.world.faults.add({
+      service: 'tair',
+      action: 'DescribeInstances',
+      times: -1,
+      effect: { kind: 'error', status: 403, code: 'Forbidden.RAM' },
+    });
+    expect((await backup([...deployed, '--run', run])).stdout).toContain('0 of 0 stored');
+
+    cloud.world.faults.clear();
+    const again = await backup([...deployed, '--run', run, '--retry-failed', '--json']);
+
+    expect(JSON.parse(again.stdout)).toMatchObject({ status: 'succeeded', counts: { stored: 3 } });
+  }, 120_000);
+
   it('names the function that does not exist', async () => {
     const { code, stderr } = await backup(['--function', 'no-such-function']);
 
