@@ -221,7 +221,10 @@ const planSchema = z.strictObject({
 
 const plansSchema = z.strictObject({
   plans: z
-    .record(z.string().regex(/^[\w.-]{1,64}$/, 'a plan name of letters, digits, _ . and -'), planSchema)
+    .record(
+      z.string().regex(/^(?!\.+$)[\w.-]{1,64}$/, 'a plan name of letters, digits, _ . and -'),
+      planSchema,
+    )
     .refine((plans) => Object.keys(plans).length > 0, 'at least one plan'),
 });
 

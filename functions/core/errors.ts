@@ -170,7 +170,7 @@ function textOf(thrown: unknown): string {
 export function redact(text: string): string {
   return text
     .replaceAll(/(https?:\/\/(?!oss\.console\.aliyun\.com\/)[^\s"'<>?]+)\?[^\s"'<>]+/gi, '$1?<redacted>')
-    .replaceAll(/\b(rediss?:\/\/)[^\s"'@/]*@/gi, '$1<redacted>@')
+    .replaceAll(/\b((?:redis|http)s?:\/\/)[^\s"'@/]*@/gi, '$1<redacted>@')
     .replaceAll(/\b(STS|LTAI|TMP)[.\w-]{12,}/g, '$1<redacted>')
     .replaceAll(SECRET_VALUE, '$1$2<redacted>');
 }

@@ -110,6 +110,11 @@ plans:
       'plans:\n  a/b:\n    targets: [{ region: cn-hangzhou }]\n',
       'a plan name of letters',
     ],
+    [
+      'a plan name that would be another folder',
+      'plans:\n  ..:\n    targets: [{ region: cn-hangzhou }]\n',
+      'a plan name of letters',
+    ],
     ['no targets', 'plans:\n  a:\n    targets: []\n', 'at least one target'],
     [
       'ids together with tags',
