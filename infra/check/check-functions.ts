@@ -116,29 +116,29 @@ export function checkConcurrency(
   concurrencies: readonly number[],
   findings: Findings,
 ): void {
-  const reserved = Object.fromEntries(
-    functions.map(([name, { concurrencyConfig }]) => [name, concurrencyConfig.reservedConcurrency]),
+  const reserved = new Map(
+    functions.map(([name, { concurrencyConfig }]) => [name, concurrencyConfig?.reservedConcurrency]),
   );
-  const { orchestrator = 0, uploader = 0 } = reserved;
+  const [runs, uploads] = [reserved.get('orchestrator'), reserved.get('uploader')];
   const at = (name: string): string => `${name}.concurrencyConfig.reservedConcurrency`;
-  if (orchestrator + uploader > MAX_RESERVED)
+  if ((runs ?? 0) + (uploads ?? 0) > MAX_RESERVED)
     findings.error(
       'concurrency',
       at('uploader'),
-      `${orchestrator} and ${uploader} are more than the ${MAX_RESERVED} of which a new account can be sure; lower them, or have the account's quota raised and this limit with it`,
+      `${runs ?? 0} and ${uploads ?? 0} are more than the ${MAX_RESERVED} of which a new account can be sure; lower them, or have the account's quota raised and this limit with it`,
     );
-  if (orchestrator < concurrencies.length)
+  if (runs !== undefined && runs < concurrencies.length)
     findings.warning(
       'concurrency',
       at('orchestrator'),
-      `${orchestrator} runs at once are fewer than the ${concurrencies.length} plans; the others wait, for a day at most`,
+      `${runs} runs at once are fewer than the ${concurrencies.length} plans; the others wait, for a day at most`,
     );
   const most = Math.max(0, ...concurrencies);
-  if (uploader < most)
+  if (uploads !== undefined && uploads < most)
     findings.warning(
       'concurrency',
       at('uploader'),
-      `${uploader} uploads at once are fewer than a plan's rate.concurrency of ${most}; the others wait in the queue: raise it, or lower the plan's`,
+      `${uploads} uploads at once are fewer than a plan's rate.concurrency of ${most}; the others wait in the queue: raise it, or lower the plan's`,
     );
 }
 

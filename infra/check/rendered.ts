@@ -77,7 +77,8 @@ const functionSchema = z.strictObject({
       maxAsyncEventAgeInSeconds: whole,
       destinationConfig: z.strictObject({ onFailure: z.strictObject({ destination: text }) }),
     }),
-    concurrencyConfig: z.strictObject({ reservedConcurrency: whole.positive() }),
+    /** Left out, the account's own limit holds. */
+    concurrencyConfig: z.strictObject({ reservedConcurrency: whole.positive() }).optional(),
     triggers: z.array(timerSchema).optional(),
   }),
 });

@@ -448,7 +448,8 @@ const CASES: readonly (readonly [what: string, Case])[] = [
   [
     'more instances kept than a new account can give away',
     {
-      change: ({ resources }) => void (resources.uploader.props.concurrencyConfig.reservedConcurrency = 81),
+      change: ({ resources }) =>
+        void (resources.uploader.props.concurrencyConfig = { reservedConcurrency: 81 }),
       found: ['error concurrency uploader.concurrencyConfig.reservedConcurrency'],
       said: /10 and 81 are more than the 90/,
     },
@@ -456,7 +457,8 @@ const CASES: readonly (readonly [what: string, Case])[] = [
   [
     'fewer uploads at once than a plan wants',
     {
-      change: ({ resources }) => void (resources.uploader.props.concurrencyConfig.reservedConcurrency = 9),
+      change: ({ resources }) =>
+        void (resources.uploader.props.concurrencyConfig = { reservedConcurrency: 9 }),
       found: ['warning concurrency uploader.concurrencyConfig.reservedConcurrency'],
       said: /9 uploads at once are fewer than a plan's rate.concurrency of 10/,
     },
@@ -712,6 +714,13 @@ describe('the checker of a deployment', () => {
       'schedule',
       'size',
     ]);
+  });
+
+  it('accepts functions for which no instances are kept free', () => {
+    const sample = structuredClone(sound);
+    for (const props of functionsOf(sample)) delete props.concurrencyConfig;
+
+    expect(checkSample(sample)).toEqual([]);
   });
 
   it('accepts what a plan and its functions have in common', () => {

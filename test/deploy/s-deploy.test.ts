@@ -47,6 +47,22 @@ describe('s deploy', () => {
     }
   });
 
+  it('begins nothing with values that cannot be, and names all of them', async () => {
+    const { code, said } = await folder.s(['deploy', '-y'], {
+      ...SAMPLE_VARIABLES,
+      TAIRLIFT_STAGE: 'Prod',
+      TAIRLIFT_BUCKET: 'My_Backups',
+      TAIRLIFT_SCHEDULE: '0 2 * * *',
+    });
+
+    expect([code, folder.asked()]).toEqual([101, []]);
+    expect(said).toContain(
+      '"Prod" is not allowed: it has to match ^[a-z][a-z0-9-]{0,15}$; correct TAIRLIFT_STAGE',
+    );
+    expect(said).toContain('"My_Backups" is not allowed');
+    expect(said).toContain('"0 2 * * *" is no schedule: it has 5 fields instead of six');
+  });
+
   it('begins nothing for an environment that env.yaml does not have', async () => {
     const { code, said } = await folder.s(['deploy', '-y', '--env', 'prd'], SAMPLE_VARIABLES);
 
