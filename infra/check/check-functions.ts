@@ -197,6 +197,7 @@ export const VARIABLES_READ = [
   'TAIRLIFT_ENDPOINT_FC',
   'TAIRLIFT_ENDPOINT_STS',
   'TAIRLIFT_ENDPOINT_CMS',
+  'TAIRLIFT_ENDPOINT_RAM',
 ];
 
 const NEEDED: Readonly<Record<string, readonly string[]>> = {
