@@ -53,3 +53,30 @@ it('the plans that are packaged with the functions are accepted', () => {
     readPlans(textOf('plans.yaml'), 'plans.yaml', readEnvironment(variables), variables).size,
   ).toBeGreaterThan(0);
 });
+
+it('docs/operating.md says of every error code what to do', () => {
+  const codes = [...textOf('functions/core/errors.ts').matchAll(/^  \| '([A-Z_]+)'/gm)].map(
+    ([, code]) => code,
+  );
+  const [, table = ''] = /<!-- codes[^>]*-->([^]*?)<!-- end -->/.exec(textOf('docs/operating.md')) ?? [];
+  const told = [...table.matchAll(/^\| `([A-Z_]+)` \| \S/gm)].map(([, code]) => code);
+
+  expect(codes.length).toBeGreaterThan(30);
+  expect(told).toEqual(codes);
+});
+
+it('docs/doctor.md names every check', () => {
+  const folder = join(ROOT, 'cli', 'doctor');
+  const sources = readdirSync(folder).map((name) => readFileSync(join(folder, name), 'utf8'));
+  const named = sources.flatMap((source) =>
+    [
+      ...source.matchAll(/(?:ok|note|failed|attempt|bad)\(\s*(?:[^'(),]*'(?:warn|error)',\s*)?'([a-z -]+)'/g),
+    ].map(([, name]) => name ?? ''),
+  );
+  const [, table = ''] = /(\| check \|[^]*?)\n\n/.exec(textOf('docs/doctor.md')) ?? [];
+
+  // Where the name is a variable, the status is all that stands there.
+  const told = new Set([...table.matchAll(/`([a-z -]+)`/g)].map(([, name]) => name)).add('warn').add('error');
+  expect([...new Set(named)].filter((name) => !told.has(name))).toEqual([]);
+  expect(new Set(named).size).toBeGreaterThan(15);
+});

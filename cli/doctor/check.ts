@@ -16,7 +16,7 @@ export interface Check {
 }
 
 /** Longer than any service takes to answer, and shorter than anybody waits for a doctor. */
-const LOOK_LIMIT_MS = 12_000;
+const LOOK_LIMIT_MS = 8_000;
 
 /**
  * What it finds, or the error that kept it from looking; an error too when it takes too long, for then a run would not

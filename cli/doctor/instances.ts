@@ -15,9 +15,9 @@ import { attempt, bad, failed, note, ok, type Check } from './check.ts';
 
 /** Requests for single instances at a time. */
 const INSTANCES_AT_ONCE = 8;
-const SELECTING_LIMIT_MS = 12_000;
+const SELECTING_LIMIT_MS = 10_000;
 /** For all instances together; who is left by then is told in one sentence. */
-const LOOKING_LIMIT_MS = 10_000;
+const LOOKING_LIMIT_MS = 8_000;
 
 /** Each list is read once, however many plans need it. */
 export async function selectAll(

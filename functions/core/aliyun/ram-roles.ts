@@ -25,7 +25,7 @@ export interface PolicyFacts {
 }
 
 const VERSION = '2015-05-01';
-const READ_TIMEOUT_MS = 8_000;
+const READ_TIMEOUT_MS = 5_000;
 const POLICY: RetryPolicy = { attempts: 3, firstDelayMs: 300, maxDelayMs: 2_000, totalMs: 10_000 };
 
 /** @throws BackupError `NOT_FOUND` when there is no such role, `PERMISSION_DENIED`, `SERVICE_ERROR`, … */
