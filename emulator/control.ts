@@ -7,6 +7,7 @@
 import { createServer, type IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { FaultScript } from './faults.ts';
+import { policiesOf } from './identity.ts';
 import type { Emulator } from './start-emulator.ts';
 
 export interface Control {
@@ -76,7 +77,15 @@ async function perform(
         deadLetters,
         stacks: ros.describe(),
         recorded: ros.recorded(),
-        roles: world.identity.roles().filter(({ accountId }) => accountId === world.accountId),
+        roles: world.identity
+          .roles()
+          .filter(({ accountId }) => accountId === world.accountId)
+          .map((role) => ({
+            name: role.name,
+            arn: role.arn,
+            trusts: role.trusts,
+            policies: policiesOf(role),
+          })),
       };
     case 'POST functions':
       return changeFunction(fc, decodeURIComponent(rest[0] ?? ''), rest[1] ?? '');
