@@ -5,14 +5,19 @@ import type { Records } from './resources/records.ts';
 
 export type Properties = Readonly<Record<string, unknown>>;
 
-/** What becomes of a bucket that the account has already. */
-export type OwnBuckets = 'refused' | 'adopted';
+/** What nobody knows of the service, and what a deployment has to survive either way. */
+export interface RosOptions {
+  /** What becomes of a stack with a bucket that the account has already. Default refused. */
+  readonly ownBuckets: 'refused' | 'adopted';
+  /** What becomes of a resource with `DeletionPolicy: Retain` when a creation is undone. Default kept. */
+  readonly retainedInRollback: 'kept' | 'removed';
+}
 
 export interface Place {
   readonly world: World;
   readonly oss: Oss;
   readonly records: Records;
-  readonly ownBuckets: OwnBuckets;
+  readonly options: RosOptions;
   /** Of the stack, and so of all that is in it. */
   readonly accountId: string;
   readonly region: string;

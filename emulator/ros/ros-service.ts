@@ -11,14 +11,11 @@ import { listStackResources } from './actions/list-stack-resources.ts';
 import { listStacks } from './actions/list-stacks.ts';
 import { updateStack } from './actions/update-stack.ts';
 import { validateTemplate } from './actions/validate-template.ts';
-import type { OwnBuckets } from './resource.ts';
+import type { RosOptions } from './resource.ts';
 import { createRecords, type Recorded } from './resources/records.ts';
 import { createStacks } from './stacks.ts';
 
-export interface RosOptions {
-  /** What becomes of a stack with a bucket that the account has already: nobody knows. Default refused. */
-  readonly ownBuckets: OwnBuckets;
-}
+const DEFAULTS: RosOptions = { ownBuckets: 'refused', retainedInRollback: 'kept' };
 
 export interface Ros {
   readonly service: Service;
@@ -42,7 +39,7 @@ interface StackDescription {
 
 export function createRos(world: World, oss: Oss, options: Partial<RosOptions> = {}): Ros {
   const records = createRecords();
-  const stacks = createStacks({ world, oss, records, ownBuckets: options.ownBuckets ?? 'refused' });
+  const stacks = createStacks({ world, oss, records, options: { ...DEFAULTS, ...options } });
   const has = (type: string, name: string, accountId: string): boolean =>
     records.find(type, name)?.accountId === accountId;
   return {

@@ -251,7 +251,8 @@ export function createStacks(place: Omit<Place, 'accountId' | 'region'>): Stacks
       tell(stack, resource, `${verb}_COMPLETE`, 'state changed');
       if (verb === 'CREATE') {
         undo.push(async () => {
-          if (made.wasThere !== true) await handler.remove(properties, here);
+          const isKept = isRetained && place.options.retainedInRollback === 'kept';
+          if (made.wasThere !== true && !isKept) await handler.remove(properties, here);
           if (known === undefined) stack.resources.delete(id);
           else stack.resources.set(id, known);
         });

@@ -44,10 +44,10 @@ export const ossBucket: ResourceType = {
   identityOf: ({ BucketName, RedundancyType, StorageClass }) => [BucketName, RedundancyType, StorageClass],
   async create(properties, place) {
     const { name, settings } = read(properties);
-    const { oss, accountId, region, ownBuckets } = place;
+    const { oss, accountId, region, options } = place;
     const known = oss.bucket(name);
     const isOwn = known?.accountId === accountId && known.region === region;
-    if (known !== undefined && !(isOwn && ownBuckets === 'adopted'))
+    if (known !== undefined && !(isOwn && options.ownBuckets === 'adopted'))
       throw new ResourceFailure(
         'BucketAlreadyExists',
         `The requested bucket name ${name} is not available. The bucket namespace is shared by all users of the system.`,

@@ -198,12 +198,31 @@ describe('a stack that cannot be made', () => {
       StatusReason: expect.stringContaining('EntityAlreadyExists.Role') as string,
     });
     expect(roleOf('tairlift-dev-uploader')).toEqual(mine);
-    expect(cloud.oss.bucket('my-backups')).toBeUndefined();
     const { Events } = (await ros('ListStackEvents', { StackId: id, PageSize: '50' })).body as {
       Events: { LogicalResourceId: string; Status: string }[];
     };
     expect(Events.find(({ Status }) => Status === 'CREATE_FAILED')?.LogicalResourceId).toBe('UploaderRole');
   });
+
+  it.each([
+    ['kept' as const, true],
+    ['removed' as const, false],
+  ])(
+    'leaves the new bucket or not: what is retained is %s, and either way the next one is made',
+    async (retainedInRollback, stays) => {
+      await cloud.stop();
+      cloud = await startEmulator({ ros: { retainedInRollback } });
+      const { identity, accountId } = cloud.world;
+      const { arn } = identity.addRole({ accountId, name: 'tairlift-dev-uploader', trusts: [], allow: [] });
+      const id = idOf(await create());
+      expect(cloud.oss.bucket('my-backups') !== undefined).toBe(stays);
+
+      identity.removeRole(arn);
+      await update(id, stays ? { ...PARAMETERS, BucketIs: 'there' } : PARAMETERS);
+      expect(await stack(id)).toMatchObject({ Status: 'UPDATE_COMPLETE' });
+      expect(cloud.oss.bucket('my-backups')?.policy?.Statement).toHaveLength(1);
+    },
+  );
 
   it('in a change is what it was before', async () => {
     const id = idOf(await create());
