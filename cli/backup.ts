@@ -7,6 +7,8 @@ import { BackupError } from '../functions/core/errors.ts';
 import { createInProcessInvoker } from '../functions/core/in-process-invoker.ts';
 import { toTaskId, type InvocationState } from '../functions/core/invoker.ts';
 import { createLog } from '../functions/core/log.ts';
+import { runFolder } from '../functions/core/repository/keys.ts';
+import type { ObjectStore } from '../functions/core/repository/object-store.ts';
 import { orchestrate } from '../functions/orchestrator/orchestrate.ts';
 import { parseEvent, type RunRequest } from '../functions/orchestrator/parse-event.ts';
 import type { Summary } from '../functions/orchestrator/summary.ts';
@@ -39,7 +41,10 @@ export function backupCommand({ signal, finish }: Invocation): Command {
     .option('--plans <file>', 'where the plans are (TAIRLIFT_PLANS, plans.yaml)')
     .option('--instance <id...>', "only these of the plan's instances")
     .option('--dry-run', 'say what would be backed up; change nothing')
-    .option('--run <id>', 'resume this run, or report it if it has finished')
+    .option(
+      '--run <id>',
+      'resume this run, or report it if it has finished; begin it under this id if it is new',
+    )
     .option('--retry-failed', 'with --run: try the failed instances again')
     .option('--function <name>', 'invoke this orchestrator function instead, and wait for its summary')
     .option('--json', 'print the summary as one JSON document')
@@ -57,6 +62,11 @@ export function backupCommand({ signal, finish }: Invocation): Command {
       const request = toRequest(options);
       const cloud = composeCloud(environment);
       if (!request.dryRun) note(`run ${request.runId}`);
+      if (options.run !== undefined && !request.dryRun) {
+        const folder = runFolder(plan.destination.prefix, request.runId);
+        const isKnown = await isAnythingBelow(cloud.storeFor(plan.destination), folder, signal);
+        if (!isKnown) note('it is new: nothing of it is in the bucket');
+      }
       const summary =
         options.function === undefined
           ? await runHere(request, plan, [...plans.values()], cloud, signal)
@@ -84,6 +94,11 @@ function toRequest(options: BackupOptions): RunRequest {
     ...(options.retryFailed === undefined ? {} : { retryFailed: true }),
   };
   return parseEvent(JSON.stringify(event), Date.now());
+}
+
+async function isAnythingBelow(store: ObjectStore, prefix: string, signal: AbortSignal): Promise<boolean> {
+  for await (const { key } of store.list(prefix, signal)) if (key !== prefix) return true;
+  return false;
 }
 
 /** No invocation lasts longer. An upload in this process ends when it ends, but it is not waited for any longer either. */

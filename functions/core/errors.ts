@@ -140,6 +140,26 @@ export function fromErrorRecord({ code, message, retryable, details, hint }: Err
   });
 }
 
+/**
+ * What a function throws at its platform, which prints it in its own way: the error in words, and of its causes
+ * nothing that was not looked through for secrets. What nobody has foreseen keeps the place where it happened.
+ */
+export function toFunctionError(error: BackupError): Error {
+  const hint = error.hint === undefined ? '' : ` (${error.hint})`;
+  const thrown = new Error(redact(`${error.code}: ${describe(error)}${hint}`));
+  const { cause } = error;
+  if (error.code === 'INTERNAL' && cause instanceof Error && cause.stack !== undefined)
+    thrown.stack = `Error: ${thrown.message}\n${redact(framesOf(cause.stack))}`;
+  return thrown;
+}
+
+function framesOf(stack: string): string {
+  return stack
+    .split('\n')
+    .filter((line) => /^\s+at /.test(line))
+    .join('\n');
+}
+
 /** The message with its causes, outermost first: `upload part 3: connect: ECONNREFUSED`. */
 export function describe(error: unknown): string {
   const seen: string[] = [];

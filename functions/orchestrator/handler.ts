@@ -20,7 +20,7 @@ import {
   type Environment,
   type Plan,
 } from '../core/config.ts';
-import { BackupError, asBackupError, describe } from '../core/errors.ts';
+import { BackupError, asBackupError, toFunctionError } from '../core/errors.ts';
 import { platformOf, type FunctionContext } from '../core/function-context.ts';
 import { createFunctionInvoker, encodeEvent } from '../core/invoker.ts';
 import { createLog } from '../core/log.ts';
@@ -59,12 +59,7 @@ export async function handler(event: Buffer, context: FunctionContext): Promise<
   } catch (thrown) {
     const error = asBackupError(thrown);
     log.error('the invocation ended in an error', { error });
-    throw new Error(
-      `${error.code}: ${describe(error)}${error.hint === undefined ? '' : ` (${error.hint})`}`,
-      {
-        cause: thrown,
-      },
-    );
+    throw toFunctionError(error);
   }
 }
 

@@ -1,7 +1,7 @@
 /** The uploader as Function Compute runs it: one backup per invocation, from its source into the bucket. */
 import { composeCloud } from '../core/compose.ts';
 import { readEnvironment } from '../core/config.ts';
-import { asBackupError, describe } from '../core/errors.ts';
+import { asBackupError, toFunctionError } from '../core/errors.ts';
 import { platformOf, type FunctionContext } from '../core/function-context.ts';
 import { createLog, type Log } from '../core/log.ts';
 import { parseUploadRequest } from '../core/upload-request.ts';
@@ -35,10 +35,7 @@ export async function handler(event: Buffer, context: FunctionContext): Promise<
   } catch (thrown) {
     const error = asBackupError(thrown);
     log.error('the backup is not stored', { error });
-    throw new Error(
-      `${error.code}: ${describe(error)}${error.hint === undefined ? '' : ` (${error.hint})`}`,
-      { cause: thrown },
-    );
+    throw toFunctionError(error);
   } finally {
     deadline.clear();
   }

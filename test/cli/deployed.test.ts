@@ -38,7 +38,9 @@ describe('tairlift backup --function', () => {
     const { code, stdout, stderr } = await backup([...deployed, '--run', RUN, '--json']);
 
     expect(JSON.parse(stdout)).toMatchObject({ runId: RUN, status: 'succeeded', counts: { stored: 3 } });
-    expect(stderr).toContain(`invoked ${ORCHESTRATOR}`);
+    expect(stderr).toContain(
+      `run ${RUN}\nit is new: nothing of it is in the bucket\ninvoked ${ORCHESTRATOR}`,
+    );
     expect(stdout + stderr).not.toContain(cloud.environment['ALIBABA_CLOUD_ACCESS_KEY_SECRET']);
     expect(code).toBe(0);
   }, 60_000);
@@ -51,8 +53,9 @@ describe('tairlift backup --function', () => {
     async (_name, more) => {
       const before = invocations();
 
-      const { code, stdout } = await backup([...deployed, '--run', RUN, ...more]);
+      const { code, stdout, stderr } = await backup([...deployed, '--run', RUN, ...more]);
 
+      expect(stderr).not.toContain('it is new');
       expect(stdout).toMatch(new RegExp(`run ${RUN} succeeded: 3 of 3 stored`));
       expect(code).toBe(0);
       expect(invocations()).toBe(before);

@@ -1,9 +1,11 @@
+import { inspect } from 'node:util';
 import {
   asBackupError,
   BackupError,
   describe as describeError,
   redact,
   toErrorRecord,
+  toFunctionError,
 } from '../../functions/core/errors.ts';
 
 describe('redact', () => {
@@ -79,5 +81,30 @@ describe('error records', () => {
     circular['self'] = circular;
     for (const odd of [undefined, Symbol('odd'), circular, 1n])
       expect(asBackupError(odd)).toMatchObject({ code: 'INTERNAL' });
+  });
+});
+
+describe('what a function throws at its platform', () => {
+  const secret = 'https://h/a?Signature=abc';
+
+  it('has the causes in its words, and no cause that could be printed as it is', () => {
+    const cause = new Error(`connect ${secret}`);
+    const thrown = toFunctionError(
+      new BackupError('UPLOAD_FAILED', 'upload part 3', { cause, hint: 'wait' }),
+    );
+
+    expect(thrown.message).toBe('UPLOAD_FAILED: upload part 3: connect https://h/a?<redacted> (wait)');
+    expect(inspect(thrown)).not.toContain('Signature');
+  });
+
+  it('says where something happened that nobody has foreseen', () => {
+    const unforeseen = (): Error => new Error(`no such thing at ${secret}`);
+
+    const thrown = toFunctionError(asBackupError(unforeseen()));
+
+    expect(thrown.stack).toMatch(
+      /^Error: INTERNAL: no such thing at https:\/\/h\/a\?<redacted>\n\s+at unforeseen/,
+    );
+    expect(inspect(thrown)).not.toContain('Signature');
   });
 });
