@@ -69,6 +69,8 @@ export function makeDeploymentFolder(
       const { PATH } = process.env;
       const env = {
         PATH,
+        // Else the CLI leaves processes behind that look for news of it, and write into a folder that is being removed.
+        NODE_ENV: 'test',
         HOME: home,
         serverless_devs_config_home: home,
         TAIRLIFT_ASKED: journal,
