@@ -85,7 +85,7 @@ export function composeCloud(
       const known = accounts.get(id);
       if (known !== undefined) return known;
       const source = createTairSource({
-        credentials: credentialsOf(account, credentials, endpoints.sts),
+        credentials: credentialsOf(account, credentials, endpoints.sts, whoAmI),
         endpoint: endpoints.tair,
         internalIn: environment.downloads === 'internal' ? platform.region : undefined,
         whoAmI: account === undefined ? whoAmI : async () => account.roleArn,
@@ -251,9 +251,10 @@ function credentialsOf(
   account: Account | undefined,
   own: CredentialsProvider,
   stsEndpoint: string | undefined,
+  whoAmI?: WhoAmI,
 ): CredentialsProvider {
   if (account === undefined) return own;
-  return assumedRole(own, assumeBySts(account, stsEndpoint));
+  return assumedRole(own, assumeBySts(account, stsEndpoint, whoAmI));
 }
 
 function required(value: string | undefined, what: string, variable: string): string {

@@ -54,6 +54,8 @@ export async function callerOf(
   return whoAmI();
 }
 
+/** Behind what was attempted and before what the service says of it, which is long, and cut where room is short. */
 export function withCaller(message: string, { lacks, on }: ErrorDetails, caller: string): string {
-  return `${message}: ${caller} lacks ${String(lacks)} on ${String(on)}`;
+  const [attempt = '', ...said] = message.split(': ');
+  return [attempt, `${caller} lacks ${String(lacks)} on ${String(on)}`, ...said].join(': ');
 }

@@ -31,7 +31,7 @@ describe('a function whose role lacks a right', () => {
       await expect(store.get(key, signal)).rejects.toMatchObject({
         code: 'PERMISSION_DENIED',
         message: expect.stringContaining(
-          `: the role of function tairlift-prod-uploader lacks oss:GetObject on acs:oss:*:*:my-backups/${key}`,
+          `/${key}: the role of function tairlift-prod-uploader lacks oss:GetObject on acs:oss:*:*:my-backups/${key}`,
         ) as string,
         details: { lacks: 'oss:GetObject', caller: 'the role of function tairlift-prod-uploader' },
       });

@@ -90,7 +90,7 @@ describe('a plan for instances of another account', () => {
       const account = `{ roleArn: "acs:ram::${THEIRS}:role/${role}"${externalId} }`;
       writeFileSync(plans, `plans: { theirs: { targets: [{ region: ${REGION}, account: ${account} }] } }\n`);
       const env = { ...emulator.environment, TAIRLIFT_BUCKET: BUCKET, TAIRLIFT_OSS_REGION: REGION };
-      const asked = emulator.world.journal.entries({ service: 'sts' }).length;
+      const asked = emulator.world.journal.entries({ service: 'sts', action: 'AssumeRole' }).length;
 
       const ended = await runCli(['plan', '--plan', 'theirs', '--plans', plans, '--json'], { env });
 
@@ -107,7 +107,9 @@ describe('a plan for instances of another account', () => {
       });
       expect(ended.code).toBe(1);
       // What is refused is not asked for again and again.
-      expect(emulator.world.journal.entries({ service: 'sts' }).length - asked).toBeLessThanOrEqual(2);
+      expect(
+        emulator.world.journal.entries({ service: 'sts', action: 'AssumeRole' }).length - asked,
+      ).toBeLessThanOrEqual(2);
     },
   );
 
@@ -118,6 +120,7 @@ describe('a plan for instances of another account', () => {
     expect(text).toContain('PERMISSION_DENIED');
     expect(text).toContain(roleArn);
     expect(text).toContain('external id');
+    expect(text).toContain(`(asked by acs:ram::${emulator.world.accountId}:`);
     expect(emulator.oss.list(BUCKET).filter(({ key }) => key.startsWith('Backup_'))).toHaveLength(before);
     expect(code).toBe(1);
   });

@@ -2,6 +2,7 @@
 import Credential, { RAMRoleARNCredentialsProvider } from '@alicloud/credentials';
 import { systemClock, type Clock } from '../clock.ts';
 import type { Account } from '../config.ts';
+import type { WhoAmI } from '../denials.ts';
 import { BackupError, describe } from '../errors.ts';
 import { retry, type RetryPolicy } from '../transfer/retry.ts';
 
@@ -106,8 +107,9 @@ export function assumedRole(
  * cannot be renewed, and hides why.
  * https://help.aliyun.com/zh/ram/developer-reference/api-sts-2015-04-01-assumerole
  * @param endpoint `https://host:port` in place of the service's public address
+ * @param whoAmI who asks, for what an error says
  */
-export function assumeBySts(account: Account, endpoint: string | undefined): Assume {
+export function assumeBySts(account: Account, endpoint: string | undefined, whoAmI?: WhoAmI): Assume {
   const attempt = async ({
     accessKeyId,
     accessKeySecret,
@@ -133,11 +135,24 @@ export function assumeBySts(account: Account, endpoint: string | undefined): Ass
     try {
       return toCredentials(await builder.build().getCredentials());
     } catch (cause) {
-      throw refusal(account, cause);
+      throw await namingAsker(refusal(account, cause), whoAmI);
     }
   };
   const { signal } = new AbortController(); // the policy ends it in time
   return async (own) => retry(async () => attempt(own), STS_POLICY, signal);
+}
+
+/** Whether it is the right to assume that is missing, or the trust, nobody tells: both are about who asks. */
+async function namingAsker(error: BackupError, whoAmI: WhoAmI | undefined): Promise<BackupError> {
+  const { code, message, retryable, details, hint } = error;
+  if (whoAmI === undefined || !/^(NoPermission|AccessDenied|Forbidden)/.test(String(details['serviceCode'])))
+    return error;
+  const caller = await whoAmI();
+  return new BackupError(code, `${message} (asked by ${caller})`, {
+    retryable,
+    details: { ...details, caller },
+    ...(hint === undefined ? {} : { hint }),
+  });
 }
 
 /** By the service's own words, as far as there are any in what the client throws. */

@@ -104,7 +104,7 @@ function meaningOf(answer: Answer, { action, key }: OssCall, { bucket, region }:
   if (code === 'AccessDenied' && /kms/i.test(message)) {
     return {
       code: 'PERMISSION_DENIED',
-      hint: `the bucket ${bucket} encrypts with KMS; allow the role to use its key`,
+      hint: `the bucket ${bucket} encrypts with KMS; allow kms:GenerateDataKey and kms:Decrypt on its key`,
     };
   }
   if (code === 'AccessDenied' || status === 403)
