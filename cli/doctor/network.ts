@@ -46,7 +46,15 @@ async function checkEndpoint(
     REACH_LIMIT_MS,
   );
   return checks.map((check) =>
-    check.status === 'error' && !isNeeded ? { ...check, status: 'warn' } : check,
+    check.says.startsWith('no answer')
+      ? bad(
+          unreachable,
+          'endpoint',
+          host,
+          `${service} cannot be reached: ${check.says}`,
+          'check firewalls and proxies on the way: what is dropped is never answered',
+        )
+      : check,
   );
 }
 

@@ -436,6 +436,16 @@ describe('doctor', () => {
       ]);
     });
 
+    it('says who gives no answer, and does not wait for it for long', async () => {
+      emulator.world.faults.add({ service: 'cms', times: -1, effect: { kind: 'stall' } });
+      const checks = await look();
+
+      expect(saying(checks, 'endpoint', 'warn')).toEqual([
+        'CloudMonitor cannot be reached: no answer within 5 s',
+      ]);
+      expect(ofStatus(checks, 'ok')).toContain('instance cn-hangzhou r-plain');
+    });
+
     it.each([
       [10, 'warn', 'the clock of this machine is 10 min behind those of the services'],
       [-20, 'error', 'the clock of this machine is 20 min ahead of those of the services'],
