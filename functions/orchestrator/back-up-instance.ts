@@ -286,10 +286,11 @@ async function runAttempt(
   }
 }
 
-/** An uploader that ended in one of these would do so again: its outcome is what it could not write. */
-const FOR_GOOD = /^(PERMISSION_DENIED|CONFIG_INVALID|NO_SUCH_BUCKET): /;
-/** The next one has a session of its own, and goes on from what is stored. */
-const SESSION_ENDED = /SecurityTokenExpired|InvalidSecurityToken\.Expired|ExpiredSecurityToken/;
+/**
+ * An uploader that ended in one of these would do so again: its outcome is what it could not write. Of what was denied,
+ * only a right that is missing: a session that has ended is another one's in the next attempt.
+ */
+const FOR_GOOD = /^(CONFIG_INVALID|NO_SUCH_BUCKET|PERMISSION_DENIED(?=[^]* lacks [a-z]+:\w+ on )): /;
 
 /** @param said the error in which it ended */
 function lost(
@@ -298,7 +299,7 @@ function lost(
   clock: Clock,
   said?: string,
 ): UploadOutcome {
-  const [, code] = SESSION_ENDED.test(said ?? '') ? [] : (FOR_GOOD.exec(said ?? '') ?? []);
+  const [, code] = FOR_GOOD.exec(said ?? '') ?? [];
   const error = new BackupError(
     code === 'PERMISSION_DENIED' ? code : 'INVOKE_FAILED',
     `upload ${instance.id} with uploader ${attempt}: ${reason}${said === undefined ? '' : `: ${said}`}`,
