@@ -52,7 +52,12 @@ export function addParameters(stack: ros.Stack): Parameters {
       expression: ros.Fn.conditionNot(ros.Fn.conditionEquals(parameter.value, '')),
     });
   const isAbove0 = (id: string, days: ros.IResolvable): ros.RosCondition =>
-    new ros.RosCondition(stack, id, { expression: ros.Fn.conditionNot(ros.Fn.conditionEquals(days, 0)) });
+    new ros.RosCondition(stack, id, {
+      // The deployment gives numbers as text, and nobody says which of the two is compared.
+      expression: ros.Fn.conditionNot(
+        ros.Fn.conditionOr(ros.Fn.conditionEquals(days, 0), ros.Fn.conditionEquals(days, '0')),
+      ),
+    });
 
   text('Stage', {
     description: 'Which deployment this is: dev, prod, … Part of every name.',
@@ -116,8 +121,8 @@ export function addParameters(stack: ros.Stack): Parameters {
   const lateRunHours = number(
     'LateRunHours',
     2,
-    [0, 144],
-    'How many hours beyond a day may pass without a run that ended well, before an alarm is raised: 2 for daily runs, 144 for weekly ones, 0 for no such alarm.',
+    [0, 168],
+    'How many hours beyond a day may pass without a run that ended well, before an alarm is raised: 2 for daily runs, 146 for weekly ones, 0 for no such alarm.',
   );
   const logAlertPolicy = text('LogAlertPolicy', {
     description:

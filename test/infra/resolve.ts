@@ -12,14 +12,21 @@ const PSEUDO = { 'ALIYUN::AccountId': '1111111111111111', 'ALIYUN::Region': 'cn-
 /**
  * The resources that there are with these parameters, by their ids in the template. Attributes of other resources stay
  * as `<id>.<attribute>`.
+ * @param numbers what a parameter that is a number is in an expression: one, or its text as it was given
  */
 export function resolve(
   text: string,
   parameters: Readonly<Record<string, string>>,
+  numbers: 'numbers' | 'texts' = 'numbers',
 ): Readonly<Record<string, Resource>> {
   const template = readTemplate(text, new Set(RESOURCE_TYPES.keys()));
   const { isThere, evaluate } = createEvaluator(template, {
-    parameters: readParameters(template, new Map(Object.entries(parameters))),
+    parameters: Object.fromEntries(
+      Object.entries(readParameters(template, new Map(Object.entries(parameters)))).map(([name, value]) => [
+        name,
+        numbers === 'texts' && typeof value === 'number' ? String(value) : value,
+      ]),
+    ),
     pseudo: PSEUDO,
     refTo: (id) => id,
     attributeOf: (id, attribute) => `${id}.${attribute}`,

@@ -109,6 +109,21 @@ describe('the template', () => {
   });
 });
 
+describe.each(['numbers', 'texts'] as const)('where numbers are compared as %s', (numbers) => {
+  it.each([
+    ['0', false],
+    ['60', true],
+  ])('an age of %s days is one: %s', (days, isOne) => {
+    const given = { Stage: 'prod', BucketName: 'my-backups', ContactGroup: 'ops' };
+    const ages = { ArchiveAfterDays: days, ColdArchiveAfterDays: days, LateRunHours: days };
+    const { BackupBucket, ...others } = resolve(text, { ...given, ...ages }, numbers);
+
+    expect(JSON.stringify(BackupBucket).includes('"Archive"')).toBe(isOne);
+    expect(JSON.stringify(BackupBucket).includes('"ColdArchive"')).toBe(isOne);
+    expect('LateRuns' in others).toBe(isOne);
+  });
+});
+
 describe('a parameter that cannot work', () => {
   const given = { Stage: 'prod', BucketName: 'my-backups', ContactGroup: 'ops' };
 
