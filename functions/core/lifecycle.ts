@@ -39,11 +39,16 @@ const COLD_ARCHIVE: Class = { name: 'Cold Archive', leastDays: 180, from: 'moved
 /** An upload may wait for the next attempt, and that for the next night. */
 const LEAST_UPLOAD_DAYS = 2;
 
+/** What a plan keeps. */
+export interface Kept {
+  readonly name: string;
+  readonly retention?: Retention | undefined;
+  /** Days between two of its backups; one if left out. */
+  readonly everyDays?: number;
+}
+
 /** Sentences that say what is wrong and what to do; none when all is well. */
-export function lifecycleProblems(
-  days: LifecycleDays,
-  plans: readonly { readonly name: string; readonly retention?: Retention | undefined }[] = [],
-): readonly string[] {
+export function lifecycleProblems(days: LifecycleDays, plans: readonly Kept[] = []): readonly string[] {
   return [...wholeDays(days), ...steps(days), ...uploads(days), ...tooEarly(days, plans)];
 }
 
@@ -88,13 +93,10 @@ function uploads({ abortUploads }: LifecycleDays): readonly string[] {
     : [];
 }
 
-function tooEarly(
-  { expire }: LifecycleDays,
-  plans: readonly { readonly name: string; readonly retention?: Retention | undefined }[],
-): readonly string[] {
+function tooEarly({ expire }: LifecycleDays, plans: readonly Kept[]): readonly string[] {
   if (expire === undefined) return [];
-  return plans.flatMap(({ name, retention }) => {
-    const kept = retention === undefined ? 0 : oldestKeptDays(retention);
+  return plans.flatMap(({ name, retention, everyDays }) => {
+    const kept = retention === undefined ? 0 : oldestKeptDays(retention, everyDays);
     return kept >= expire
       ? [
           `the plan ${name} keeps backups for up to ${kept} days, but the bucket deletes them after ${expire}: take more days there, or keep less`,

@@ -1,7 +1,7 @@
 /** Every environment of a deployment, each rendered and checked; with samples, or with what it will be deployed with. */
 import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { join, resolve } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { checkDeployment, type Surroundings } from './check-deployment.ts';
 import type { Package } from './check-functions.ts';
 import { checkEnvironment, parseCommandLine, readEnvironments, type CommandLine } from './environments.ts';
@@ -30,6 +30,12 @@ const NO_ENVIRONMENT = '(none)';
 export async function checkAll({ root, strict, commandLine }: CheckOptions): Promise<readonly Found[]> {
   const general = createFindings();
   const command = parseCommandLine(commandLine);
+  if (command.template !== undefined && basename(command.template) !== 's.yaml')
+    general.error(
+      'render',
+      command.template,
+      'it would be deployed, and s.yaml is what is checked; change s.yaml or env.yaml instead, or name it s.yaml',
+    );
   const environments = environmentsToCheck(root, command, general);
   const surroundings = readSurroundings(root);
   const variables = strict ? process.env : samplesFor(readText(root, 's.yaml', 'fetch it again'));
@@ -117,7 +123,8 @@ function withAccount(json: unknown): { readonly rendered: unknown; readonly acco
   const text = JSON.stringify(json);
   if (text.includes(UNKNOWN_ACCOUNT))
     return { rendered: JSON.parse(text.replaceAll(UNKNOWN_ACCOUNT, SAMPLE_ACCOUNT)) as unknown };
-  return { rendered: json, accountId: /acs:ram::(\d+):role\/tairlift-/.exec(text)?.[1] ?? SAMPLE_ACCOUNT };
+  // Variables come before it, and may name roles of other accounts.
+  return { rendered: json, accountId: /"role":"acs:ram::(\d+):/.exec(text)?.[1] ?? SAMPLE_ACCOUNT };
 }
 
 function packageIn(folder: string, handler: string): Package {

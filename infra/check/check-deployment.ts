@@ -68,7 +68,7 @@ export function checkDeployment(json: unknown, surroundings: Surroundings): read
     plans.map(({ rate }) => rate.concurrency),
     findings,
   );
-  checkLifecycle(plans, rendered, template, findings);
+  checkLifecycle(plans, rendered, template, now, findings);
   if (plans.length > 0) {
     const names = plans.map(({ name }) => name);
     checkTriggers(names, rendered, findings);

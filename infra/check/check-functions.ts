@@ -1,4 +1,5 @@
 /** Sizes, retries, limits and networks of the functions, and what is deployed as them. */
+import { readEnvironment } from '../../functions/core/config.ts';
 import type { Findings } from './finding.ts';
 import type { DeployedFunction } from './rendered.ts';
 
@@ -200,6 +201,9 @@ export const VARIABLES_READ = [
   'TAIRLIFT_ENDPOINT_RAM',
 ];
 
+/** An address of the cloud itself; emulators on loopback speak it too. */
+const PLAIN_HTTP = /^http:\/\/[\w.-]+\.aliyuncs\.com(:|\/|$)/i;
+
 const NEEDED: Readonly<Record<string, readonly string[]>> = {
   orchestrator: ['TAIRLIFT_BUCKET', 'TAIRLIFT_OSS_REGION', 'TAIRLIFT_UPLOADER'],
 };
@@ -225,6 +229,21 @@ export function checkVariables(
         'it is empty, and Function Compute may drop or refuse it; write "-" for one that is not set',
       );
   }
+  // The orchestrator's are read together with the plans.
+  if (name !== 'orchestrator') {
+    try {
+      readEnvironment(variables);
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      findings.error('variable', `${name}.environmentVariables`, `${message}; correct it`);
+    }
+  }
+  for (const [variable, value] of Object.entries(variables))
+    if (PLAIN_HTTP.test(value))
+      wrong(
+        variable,
+        `"${value}" would carry signed requests in the clear, and the bucket refuses them; write https://`,
+      );
   for (const variable of [...(NEEDED[name] ?? []), ...ofPlans])
     if ((variables[variable] ?? '-') === '-')
       wrong(variable, `${ofPlans.includes(variable) ? 'a plan names it' : 'the code needs it'}; set it`);

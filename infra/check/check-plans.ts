@@ -110,17 +110,43 @@ export function checkLifecycle(
   plans: readonly Plan[],
   { resources }: Rendered,
   template: Template,
+  now: Date,
   findings: Findings,
 ): void {
   const { parameters } = resources.infra.props;
+  const triggers = resources.orchestrator.props.triggers ?? [];
   const days = Object.fromEntries(
     Object.entries(AGES).flatMap(([age, name]) => {
       const value = Number(parameters[name] ?? template.Parameters[name]?.Default);
       return value > 0 ? [[age, value]] : []; // 0 is never; what is no number is said where parameters are checked
     }),
   );
-  for (const problem of lifecycleProblems(days, plans))
+  const scheduled = plans.map(({ name, retention }) => ({
+    name,
+    retention,
+    everyDays: everyDays(triggers, name, now),
+  }));
+  for (const problem of lifecycleProblems(days, scheduled))
     findings.error('lifecycle', 'infra.parameters', problem);
+}
+
+/** Days between two runs of the plan, on average, by the timer that runs it most often; 1 where none is known, or more often. */
+function everyDays(triggers: readonly Timer[], plan: string, now: Date): number {
+  const averages = triggers
+    .filter(({ triggerConfig }) => isFor(plan, triggerConfig.payload))
+    .map(({ triggerConfig }) => instantsOf(triggerConfig.cronExpression, now))
+    .filter((instants) => instants.length > 1)
+    .map((instants) => ((instants.at(-1) ?? 0) - (instants[0] ?? 0)) / (instants.length - 1) / DAY_MS);
+  // An hour more or less, when clocks are changed, is no day.
+  return averages.length === 0 ? 1 : Math.max(1, Math.round(Math.min(...averages) * 100) / 100);
+}
+
+function isFor(plan: string, payload: string): boolean {
+  try {
+    return parsePayload(payload).plan === plan;
+  } catch {
+    return false; // said where it is checked
+  }
 }
 
 /** Roles of other accounts: what plans need has to be allowed, and nothing else should be. */
@@ -200,16 +226,14 @@ function checkPayload(
   findings: Findings,
 ): string | undefined {
   const at = `${where}.triggerConfig.payload`;
-  let payload: unknown;
+  let payload: Payload;
   try {
-    payload = JSON.parse(triggerConfig.payload);
+    payload = parsePayload(triggerConfig.payload);
   } catch {
     findings.error('payload', at, `${triggerConfig.payload} is not JSON; ${PAYLOAD}`);
     return undefined;
   }
-  const { plan, ...others } = (typeof payload === 'object' && payload !== null ? payload : {}) as {
-    plan?: unknown;
-  };
+  const { plan, ...others } = payload;
   if (typeof plan !== 'string') {
     findings.error('payload', at, `${triggerConfig.payload} names no plan; ${PAYLOAD}`);
     return undefined;
@@ -226,10 +250,24 @@ function checkPayload(
   return plan;
 }
 
+interface Payload {
+  readonly plan?: unknown;
+}
+
+/** Throws when it is not JSON. */
+function parsePayload(text: string): Payload {
+  const payload: unknown = JSON.parse(text);
+  return typeof payload === 'object' && payload !== null ? payload : {};
+}
+
 const HOUR_MS = 3_600_000;
-const LOOKED_AT = 60;
+const DAY_MS = 24 * HOUR_MS;
+/** Of each timer: two months of one that fires every hour. */
+const LOOKED_AT = 1500;
 /** The alarm looks this far back, and waits for so many hours more as the template's parameter says. */
 const LOOKS_BACK_HOURS = 24;
+/** A run may end later than the one before it. */
+const SPARE_HOURS = 2;
 
 /** The alarm for runs that did not happen must not ring between two that do, nor where none is expected. */
 export function checkExpectation(
@@ -240,9 +278,15 @@ export function checkExpectation(
 ): void {
   const given = resources.infra.props.parameters['LateRunHours'];
   const lateHours = Number(given ?? template.Parameters['LateRunHours']?.Default);
-  const instants = (resources.orchestrator.props.triggers ?? [])
+  const timers = (resources.orchestrator.props.triggers ?? [])
     .filter(({ triggerConfig }) => triggerConfig.enable)
-    .flatMap(({ triggerConfig }) => instantsOf(triggerConfig.cronExpression, now))
+    .map(({ triggerConfig }) => instantsOf(triggerConfig.cronExpression, now))
+    .filter((instants) => instants.length > 0);
+  // As far as all of them were looked at: beyond, those that fire often seem to have stopped.
+  const until = Math.min(...timers.map((instants) => instants.at(-1) ?? Infinity));
+  const instants = timers
+    .flat()
+    .filter((instant) => instant <= until)
     .sort((a, b) => a - b);
   if (!(lateHours > 0)) {
     if (instants.length > 0)
@@ -253,21 +297,30 @@ export function checkExpectation(
       );
     return;
   }
-  const gaps = instants.slice(1).map((instant, index) => instant - (instants[index] ?? instant));
-  const longestHours = Math.max(...gaps) / HOUR_MS;
+  const longestHours = longestGap(instants) / HOUR_MS;
   const late = LOOKS_BACK_HOURS + lateHours;
-  if (gaps.length === 0)
+  if (instants.length === 0)
     findings.error(
       'schedule',
       'infra.parameters.LateRunHours',
       `no timer is on, so an alarm would be raised after ${late} hours and ever since; set it to 0, or switch a timer on`,
     );
-  else if (longestHours >= late)
+  else if (longestHours >= late) {
+    const enough = Math.ceil(longestHours) - LOOKS_BACK_HOURS + SPARE_HOURS;
+    const most = template.Parameters['LateRunHours']?.MaxValue ?? Infinity;
     findings.error(
       'schedule',
       'infra.parameters.LateRunHours',
-      `timers leave ${Math.round(longestHours * 10) / 10} hours between two runs, and after ${late} without one an alarm is raised; raise it by ${Math.ceil(longestHours - late) + 2}`,
+      `timers leave ${Math.round(longestHours * 10) / 10} hours between two runs, and after ${late} without one an alarm is raised; set it to ${enough <= most ? enough : `0, because it can be ${most} at most`}`,
     );
+  }
+}
+
+/** In milliseconds; 0 where there are no two of them. */
+function longestGap(instants: readonly number[]): number {
+  return instants
+    .slice(1)
+    .reduce((longest, instant, index) => Math.max(longest, instant - (instants[index] ?? instant)), 0);
 }
 
 function instantsOf(cronExpression: string, now: Date): readonly number[] {

@@ -47,16 +47,19 @@ export interface CommandLine {
   readonly environment?: string;
   /** What follows `-a`. */
   readonly access?: string;
+  /** What follows `-t`: what is deployed instead of `s.yaml`. */
+  readonly template?: string;
 }
 
 /** Of the `s` that is about to deploy; empty where the system does not tell. */
 export function parseCommandLine(text: string): CommandLine {
   const valueOf = (option: string): string | undefined =>
     new RegExp(`(?:^|\\s)${option}[=\\s]+([^\\s-]\\S*)`).exec(text)?.[1];
-  const [environment, access] = [valueOf('--env'), valueOf('(?:-a|--access)')];
+  const [environment, access, template] = ['--env', '(?:-a|--access)', '(?:-t|--template)'].map(valueOf);
   return {
     ...(environment === undefined ? {} : { environment }),
     ...(access === undefined ? {} : { access }),
+    ...(template === undefined ? {} : { template }),
   };
 }
 

@@ -17,7 +17,9 @@ const infraSchema = z.strictObject({
   component: z.literal('ros'),
   props: z.strictObject({
     region: text,
-    endpoint: text,
+    endpoint: z
+      .string()
+      .regex(/^[\w.-]+(:\d+)?$/, 'is no host such as ros.aliyuncs.com, which is written without https://'),
     name: text,
     template: text,
     /** What is allowed for each stands in the template itself. */
@@ -67,8 +69,12 @@ const functionSchema = z.strictObject({
     internetAccess: z.boolean(),
     vpcConfig: z.strictObject({
       vpcId: z.string(),
-      vSwitchIds: z.array(z.string()),
-      securityGroupId: z.string(),
+      vSwitchIds: z.array(
+        z
+          .string()
+          .regex(/^vsw-[a-z0-9]+$/, 'is no switch such as vsw-bp1abc; between several is a comma alone'),
+      ),
+      securityGroupId: z.string().regex(/^(sg-[a-z0-9]+)?$/, 'is no security group such as sg-bp1abc'),
     }),
     asyncInvokeConfig: z.strictObject({
       /** Task ids are how a second invocation is recognised. */
@@ -106,6 +112,9 @@ export function parseRendered(json: unknown, findings: Findings): Rendered | und
 
 function explain(issue: z.core.$ZodIssue, findings: Findings): void {
   const at = placeOf(issue.path);
+  // A variable may hold a password.
+  const shown = (value: unknown): string =>
+    issue.path.includes('environmentVariables') ? 'its value' : asJson(value);
   const wrong = (message: string): void => findings.error('schema', at, message);
   if (issue.code === 'unrecognized_keys')
     for (const key of issue.keys)
@@ -122,7 +131,7 @@ function explain(issue: z.core.$ZodIssue, findings: Findings): void {
   else wrong(`${shown(issue.input)} cannot stand here (${issue.message}); correct it`);
 }
 
-function shown(value: unknown): string {
+function asJson(value: unknown): string {
   return JSON.stringify(value) ?? 'nothing';
 }
 

@@ -11,6 +11,8 @@ const UNIT_MS = { h: 3_600_000, m: 60_000, s: 1_000 } as const;
 /** The service is not known to fire more often. */
 const SHORTEST_MS = 60_000;
 
+const NAMES = /\b(SUN|MON|TUE|WED|THU|FRI|SAT|JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC)\b/gi;
+
 /** Throws with the reason when it is neither `@every 2h` nor six fields, with or without `CRON_TZ=<zone>` before them. */
 export function parseSchedule(text: string): Schedule {
   const every = /^@every (.+)$/.exec(text)?.[1];
@@ -31,6 +33,11 @@ export function parseSchedule(text: string): Schedule {
   const count = fields.trim().split(/\s+/).length;
   if (count !== 6)
     throw new Error(`it has ${count} fields instead of six: second minute hour day month weekday`);
+  // Each kind of cron has more than this, in its own way.
+  if (!/^[\d\s*?,/-]*$/.test(fields.replaceAll(NAMES, '')))
+    throw new Error('only numbers, names such as MON or JAN, and * ? , - / are understood everywhere');
+  const [weekday = ''] = /\S+$/.exec(fields.trim()) ?? [];
+  if (/(?<!\/)[7-9]/.test(weekday)) throw new Error('days of the week are 0 (SUN) to 6 (SAT)');
   // Elsewhere `?` stands for the moment of reading; here for `any`.
   const cron = new Cron(fields.replaceAll('?', '*'), { mode: '6-part', timezone, paused: true });
   if (cron.nextRun() === null) throw new Error('it never fires');

@@ -112,6 +112,40 @@ const CASES: readonly (readonly [what: string, Case])[] = [
     },
   ],
   [
+    'a variable that is no text, without what it may keep secret',
+    {
+      change: ({ resources }) =>
+        Object.assign(resources.uploader.props.environmentVariables, { ORDERS_PASSWORD: 12345678 }),
+      found: ['error schema uploader.environmentVariables.ORDERS_PASSWORD'],
+      said: /^(?!.*12345678)its value is no string; correct it$/,
+    },
+  ],
+  [
+    'switches with blanks between them, and what is no security group',
+    {
+      change: (sample) => {
+        sample.resources.uploader.props.vpcConfig = {
+          vpcId: 'vpc-1',
+          vSwitchIds: ['vsw-1', ' vsw-2'],
+          securityGroupId: 'default',
+        };
+      },
+      found: [
+        'error schema uploader.vpcConfig.vSwitchIds.1',
+        'error schema uploader.vpcConfig.securityGroupId',
+      ],
+      said: /" vsw-2" is no switch such as .*\n"default" is no security group/,
+    },
+  ],
+  [
+    'an address where a host has to be',
+    {
+      change: ({ resources }) => void (resources.infra.props.endpoint = 'https://ros.aliyuncs.com'),
+      found: ['error schema infra.endpoint'],
+      said: /"https:..ros.aliyuncs.com" is no host such as ros.aliyuncs.com, which is written without https/,
+    },
+  ],
+  [
     'a parameter that is a list',
     {
       change: ({ resources }) => Object.assign(resources.infra.props.parameters, { Prefix: ['a'] }),
@@ -327,6 +361,25 @@ const CASES: readonly (readonly [what: string, Case])[] = [
     },
   ],
   [
+    'a word that is none of those that the uploader knows',
+    {
+      change: ({ resources }) =>
+        void (resources.uploader.props.environmentVariables['TAIRLIFT_DOWNLOADS'] = 'private'),
+      found: ['error variable uploader.environmentVariables'],
+      said: /TAIRLIFT_DOWNLOADS: public or internal, not "private".*; correct it/,
+    },
+  ],
+  [
+    'an address of the cloud without TLS, which the bucket refuses',
+    {
+      change: ({ resources }) =>
+        void (resources.uploader.props.environmentVariables['TAIRLIFT_ENDPOINT_OSS'] =
+          'http://oss-cn-hangzhou-internal.aliyuncs.com'),
+      found: ['error variable uploader.environmentVariables.TAIRLIFT_ENDPOINT_OSS'],
+      said: /would carry signed requests in the clear, and the bucket refuses them; write https:/,
+    },
+  ],
+  [
     'more variables than the platform takes',
     {
       change: ({ resources }) =>
@@ -520,6 +573,28 @@ const CASES: readonly (readonly [what: string, Case])[] = [
     },
   ],
   [
+    'a day of the week that is one in some kinds of cron only',
+    {
+      change: (sample) => void (triggerOf(sample).triggerConfig.cronExpression = '0 0 2 * * 1-7'),
+      found: [
+        'error cron orchestrator.triggers.0.triggerConfig.cronExpression',
+        'error schedule infra.parameters.LateRunHours',
+      ],
+      said: /"0 0 2 \* \* 1-7" is no schedule: days of the week are 0 \(SUN\) to 6 \(SAT\)/,
+    },
+  ],
+  [
+    'a sign that is one in some kinds of cron only',
+    {
+      change: (sample) => void (triggerOf(sample).triggerConfig.cronExpression = '0 0 2 L * *'),
+      found: [
+        'error cron orchestrator.triggers.0.triggerConfig.cronExpression',
+        'error schedule infra.parameters.LateRunHours',
+      ],
+      said: /"0 0 2 L \* \*" is no schedule: only numbers, names such as MON or JAN/,
+    },
+  ],
+  [
     'a payload that is not JSON',
     {
       change: (sample) => void (triggerOf(sample).triggerConfig.payload = 'nightly'),
@@ -590,7 +665,15 @@ const CASES: readonly (readonly [what: string, Case])[] = [
       change: (sample) =>
         void (triggerOf(sample).triggerConfig.cronExpression = 'CRON_TZ=Asia/Shanghai 0 0 2 * * 1'),
       found: ['error schedule infra.parameters.LateRunHours'],
-      said: /timers leave 168 hours between two runs, and after 26 without one an alarm is raised; raise it by 144/,
+      said: /timers leave 168 hours between two runs, and after 26 without one an alarm is raised; set it to 146/,
+    },
+  ],
+  [
+    'a timer that leaves more hours than the alarm can wait for',
+    {
+      change: (sample) => void (triggerOf(sample).triggerConfig.cronExpression = '0 0 2 1 * *'),
+      found: ['error schedule infra.parameters.LateRunHours'],
+      said: /timers leave 744 hours between two runs, .*; set it to 0, because it can be 168 at most/,
     },
   ],
   [
@@ -624,6 +707,18 @@ const CASES: readonly (readonly [what: string, Case])[] = [
       with: plan('    retention: { yearly: 3 }\n'),
       found: ['error lifecycle infra.parameters'],
       said: /the plan nightly keeps backups for up to 1098 days, but the bucket deletes them after 365/,
+    },
+  ],
+  [
+    'a last resort that comes before what a plan of seldom runs keeps',
+    {
+      change: (sample) => {
+        triggerOf(sample).triggerConfig.cronExpression = '0 0 2 * * SUN';
+        sample.resources.infra.props.parameters['LateRunHours'] = '146';
+      },
+      with: plan('    retention: { last: 600 }\n'),
+      found: ['error lifecycle infra.parameters'],
+      said: /the plan nightly keeps backups for up to 4200 days, but the bucket deletes them after 3650/,
     },
   ],
   [
@@ -714,6 +809,23 @@ describe('the checker of a deployment', () => {
       'schedule',
       'size',
     ]);
+  });
+
+  it.each([
+    ['0 0 2 * * *', '0 0 4 * * SUN', '2'],
+    ['0 0 */4 * * *', '0 0 4 1 * *', '2'],
+    ['0 0 2 * * MON', '0 0 2 * * THU', '74'],
+    ['0 0 2 * * SUN', '0 0 2 * * SUN', '146'],
+  ])('accepts the timers %s and %s, whose alarm waits %s hours', (first, second, LateRunHours) => {
+    const sample = structuredClone(sound);
+    Object.assign(sample.resources.infra.props.parameters, { LateRunHours });
+    const other = structuredClone(triggerOf(sample));
+    triggerOf(sample).triggerConfig.cronExpression = first;
+    Object.assign(other, { triggerName: 'other' });
+    Object.assign(other.triggerConfig, { cronExpression: second, payload: '{"plan":"other"}' });
+    sample.resources.orchestrator.props.triggers?.push(other);
+
+    expect(checkSample(sample, plan('  other:\n    targets: [{ region: cn-hangzhou }]\n'))).toEqual([]);
   });
 
   it('accepts functions for which no instances are kept free', () => {

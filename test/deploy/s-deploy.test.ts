@@ -191,6 +191,43 @@ describe('npm run check:deploy', () => {
     ]);
   });
 
+  it('takes the account of the functions’ roles, not that of a source account', async () => {
+    const { code, said } = await folder.check(['--strict', '--command-line', 'node s deploy --env prod'], {
+      ...SAMPLE_VARIABLES,
+      TAIRLIFT_SOURCE_ROLES: 'acs:ram::2222222222222222:role/tairlift-source',
+    });
+
+    expect([code, said.trim()]).toEqual([0, expect.stringMatching(/^warning: .*no plan assumes [^\n]*$/)]);
+  });
+
+  it.each([
+    ['no', 1],
+    ['False', 1],
+    ['true', 0],
+  ])('knows whether TAIRLIFT_INTERNET=%s can be', async (TAIRLIFT_INTERNET, expected) => {
+    const { code, said } = await folder.check(['--strict', '--command-line', 'node s deploy --env prod'], {
+      ...SAMPLE_VARIABLES,
+      TAIRLIFT_INTERNET,
+    });
+
+    expect([code, said.trim()]).toEqual([
+      expected,
+      expected === 0
+        ? ''
+        : expect.stringContaining(
+            `uploader.internetAccess: "${TAIRLIFT_INTERNET}" is no boolean; correct it`,
+          ),
+    ]);
+  });
+
+  it('names what is deployed in the place of what is checked', async () => {
+    const { code, said } = await folder.check(['--command-line', 'node s deploy -t other.yaml --env prod']);
+    expect([code, said]).toEqual([
+      1,
+      expect.stringContaining('other.yaml: it would be deployed, and s.yaml is what is checked'),
+    ]);
+  });
+
   it('is deployed without credentials by nobody, but says what it could not look at', async () => {
     const { TAIRLIFT_BUCKET, TAIRLIFT_CONTACT_GROUP } = SAMPLE_VARIABLES;
     const { code, said } = await folder.check(['--strict'], { TAIRLIFT_BUCKET, TAIRLIFT_CONTACT_GROUP });
