@@ -26,7 +26,7 @@ describe('a transfer into OSS', () => {
   const { signal } = new AbortController();
   let bucket: Bucket;
   let count = 0;
-  beforeAll(async () => (bucket = await startBucket()));
+  beforeAll(async () => (bucket = await startBucket(1000)));
   afterEach(() => bucket.stage.world.faults.clear());
   afterAll(async () => bucket.close());
 

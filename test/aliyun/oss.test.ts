@@ -12,7 +12,7 @@ testUploadTarget('OSS', startBucket);
 describe('the OSS client', () => {
   const { signal } = new AbortController();
   let bucket: Bucket;
-  beforeAll(async () => (bucket = await startBucket()));
+  beforeAll(async () => (bucket = await startBucket(1000)));
   beforeEach(() => {
     bucket.stage.world.faults.clear();
     bucket.stage.world.journal.clear();

@@ -12,9 +12,10 @@ export interface Bucket {
   close(): Promise<void>;
 }
 
-export async function startBucket(): Promise<Bucket> {
+/** @param idleTimeoutMs after which silence is a fault; short where tests are about silence */
+export async function startBucket(idleTimeoutMs = 30_000): Promise<Bucket> {
   const stage = await startOss();
-  const http = createHttpClient({ idleTimeoutMs: 1000 });
+  const http = createHttpClient({ idleTimeoutMs });
   const open = (options: Partial<OssStoreOptions> = {}): OssStore =>
     createOssStore({
       region: 'cn-hangzhou',

@@ -231,14 +231,18 @@ describe('two accounts, three regions, and the bucket in a fourth', () => {
   });
 });
 
-/** Without what each answer has for itself: its time, and the ids of its requests. */
+/** Without what each answer has for itself: its time, the ids of its requests, and who asked. */
 function lasting({ unlisted = [], ...summary }: Summary): unknown {
   return {
     ...summary,
     runId: '',
     startedAt: '',
     finishedAt: '',
-    unlisted: unlisted.map(({ details, ...record }) => ({ ...record, code: details?.['serviceCode'] })),
+    unlisted: unlisted.map(({ details, message, ...record }) => ({
+      ...record,
+      message: message.replace(/ \(asked by [^)]+\)$/, ''),
+      code: details?.['serviceCode'],
+    })),
   };
 }
 
