@@ -58,6 +58,12 @@ export async function checkAll({ root, strict, commandLine }: CheckOptions): Pro
           's.yaml',
           'no credentials were found, so names were checked with a made-up account; set them up with `npx s config add`',
         );
+      else if (!/^\d{10,20}$/.test(accountId))
+        findings.error(
+          'credentials',
+          's.yaml',
+          `the account of the credentials is "${accountId}", which is no id such as ${SAMPLE_ACCOUNT}; correct it with \`npx s config add\`, or in AccountID`,
+        );
       const there = { ...surroundings, accountId: accountId ?? SAMPLE_ACCOUNT };
       byEnvironment.push([environment, [...findings.all, ...checkDeployment(rendered, there)]]);
     } else byEnvironment.push([environment, findings.all]);
@@ -124,7 +130,7 @@ function withAccount(json: unknown): { readonly rendered: unknown; readonly acco
   if (text.includes(UNKNOWN_ACCOUNT))
     return { rendered: JSON.parse(text.replaceAll(UNKNOWN_ACCOUNT, SAMPLE_ACCOUNT)) as unknown };
   // Variables come before it, and may name roles of other accounts.
-  return { rendered: json, accountId: /"role":"acs:ram::(\d+):/.exec(text)?.[1] ?? SAMPLE_ACCOUNT };
+  return { rendered: json, accountId: /"role":"acs:ram::([^:"]+):/.exec(text)?.[1] ?? SAMPLE_ACCOUNT };
 }
 
 function packageIn(folder: string, handler: string): Package {

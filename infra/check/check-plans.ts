@@ -280,8 +280,9 @@ export function checkExpectation(
   const lateHours = Number(given ?? template.Parameters['LateRunHours']?.Default);
   const timers = (resources.orchestrator.props.triggers ?? [])
     .filter(({ triggerConfig }) => triggerConfig.enable)
-    .map(({ triggerConfig }) => instantsOf(triggerConfig.cronExpression, now))
-    .filter((instants) => instants.length > 0);
+    .map(({ triggerConfig }) => instantsOf(triggerConfig.cronExpression, now));
+  // Of a timer that cannot be is said where it is checked.
+  if (timers.some((instants) => instants.length === 0)) return;
   // As far as all of them were looked at: beyond, those that fire often seem to have stopped.
   const until = Math.min(...timers.map((instants) => instants.at(-1) ?? Infinity));
   const instants = timers

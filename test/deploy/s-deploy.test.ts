@@ -200,6 +200,18 @@ describe('npm run check:deploy', () => {
     expect([code, said.trim()]).toEqual([0, expect.stringMatching(/^warning: .*no plan assumes [^\n]*$/)]);
   });
 
+  it('names an account that is none', async () => {
+    const { code, said } = await folder.check(['--strict', '--command-line', 'node s deploy --env prod'], {
+      ...SAMPLE_VARIABLES,
+      AccountID: 'acme',
+    });
+
+    expect([code, said.trim()]).toEqual([
+      1,
+      expect.stringMatching(/^error: s.yaml: the account of the credentials is "acme", [^\n]* AccountID$/),
+    ]);
+  });
+
   it.each([
     ['no', 1],
     ['False', 1],
