@@ -1,6 +1,6 @@
 /** What the real CLI makes of the repository's `s.yaml`, and what is checked before it does anything. */
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { makeDeploymentFolder, type DeploymentFolder } from './deployment-folder.ts';
 import { SAMPLE_VARIABLES } from './sample-deployment.ts';
 
@@ -65,6 +65,25 @@ describe('s deploy', () => {
 
   it('begins nothing for an environment that env.yaml does not have', async () => {
     const { code, said } = await folder.s(['deploy', '-y', '--env', 'prd'], SAMPLE_VARIABLES);
+
+    expect([code, folder.asked()]).toEqual([101, []]);
+    expect(said).toContain('there is no environment "prd"; did you mean "prod"?');
+  });
+
+  const inLinux = process.platform === 'linux' ? it : it.skip;
+  inLinux('begins nothing for it where there is no ps either, as in slim images', async () => {
+    const bin = join(folder.path, 'bin');
+    mkdirSync(bin);
+    const folders = [dirname(process.execPath), ...(process.env['PATH'] ?? '').split(':')];
+    for (const name of ['node', 'npm', 'sh', 'xargs', 'echo']) {
+      const found = folders.map((path) => join(path, name)).find((file) => existsSync(file));
+      symlinkSync(found ?? `there is no ${name}`, join(bin, name));
+    }
+
+    const { code, said } = await folder.s(['deploy', '-y', '--env', 'prd'], {
+      ...SAMPLE_VARIABLES,
+      PATH: bin,
+    });
 
     expect([code, folder.asked()]).toEqual([101, []]);
     expect(said).toContain('there is no environment "prd"; did you mean "prod"?');
