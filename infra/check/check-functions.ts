@@ -34,6 +34,8 @@ export function checkPackage(
   plans: string,
   findings: Findings,
 ): void {
+  if (code.split('/').at(-1) !== name)
+    findings.error('handler', `${name}.code`, `${code} is not the ${name}; write ./dist/${name}`);
   if (found.files === undefined) {
     findings.error('handler', `${name}.code`, `there is no folder ${code}; run \`npm run build\``);
     return;

@@ -233,7 +233,7 @@ function checkPayload(
     findings.error('payload', at, `${triggerConfig.payload} is not JSON; ${PAYLOAD}`);
     return undefined;
   }
-  const { plan, ...others } = payload;
+  const { plan, instances, ...others } = payload;
   if (typeof plan !== 'string') {
     findings.error('payload', at, `${triggerConfig.payload} names no plan; ${PAYLOAD}`);
     return undefined;
@@ -244,14 +244,29 @@ function checkPayload(
       at,
       `plans.yaml has no plan "${plan}"${suggestion(plan, plans)}; it has ${plans.join(', ')}`,
     );
+  if (instances !== undefined && !isIdList(instances))
+    findings.error(
+      'payload',
+      at,
+      '"instances" is no list of ids, and every run would fail; write ["r-bp1abc"]',
+    );
   for (const key of Object.keys(others))
-    if (key !== 'instances')
-      findings.error('payload', at, `"${key}" does not belong into what comes again each time; ${PAYLOAD}`);
+    findings.error('payload', at, `"${key}" does not belong into what comes again each time; ${PAYLOAD}`);
   return plan;
 }
 
 interface Payload {
   readonly plan?: unknown;
+  readonly instances?: unknown;
+}
+
+/** As the orchestrator reads it. */
+function isIdList(value: unknown): boolean {
+  return (
+    Array.isArray(value) &&
+    value.length > 0 &&
+    value.every((id) => typeof id === 'string' && /^[\w-]+$/.test(id))
+  );
 }
 
 /** Throws when it is not JSON. */

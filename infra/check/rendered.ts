@@ -21,7 +21,8 @@ const infraSchema = z.strictObject({
       .string()
       .regex(/^[\w.-]+(:\d+)?$/, 'is no host such as ros.aliyuncs.com, which is written without https://'),
     name: text,
-    template: text,
+    /** The one that is checked. */
+    template: z.literal('./infra/template.json'),
     /** What is allowed for each stands in the template itself. */
     parameters: z.record(z.string(), z.union([z.string(), z.number()])),
   }),

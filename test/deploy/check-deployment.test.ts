@@ -138,6 +138,15 @@ const CASES: readonly (readonly [what: string, Case])[] = [
     },
   ],
   [
+    'a template other than the one that is looked at here',
+    {
+      change: ({ resources }) =>
+        Object.assign(resources.infra.props, { template: './infra/source-account/template.yaml' }),
+      found: ['error schema infra.template'],
+      said: /it is ".*template.yaml"; write ".\/infra\/template.json"/,
+    },
+  ],
+  [
     'an address where a host has to be',
     {
       change: ({ resources }) => void (resources.infra.props.endpoint = 'https://ros.aliyuncs.com'),
@@ -398,6 +407,14 @@ const CASES: readonly (readonly [what: string, Case])[] = [
     },
   ],
   [
+    'the code of the other function, whose handler is called the same',
+    {
+      change: ({ resources }) => void (resources.uploader.props.code = './dist/orchestrator'),
+      found: ['error handler uploader.code'],
+      said: /.\/dist\/orchestrator is not the uploader; write .\/dist\/uploader/,
+    },
+  ],
+  [
     'a handler in a file that is not there',
     {
       change: ({ resources }) => void (resources.uploader.props.handler = 'main.handler'),
@@ -615,6 +632,15 @@ const CASES: readonly (readonly [what: string, Case])[] = [
           '{"plan":"nightly","runId":"20261120T180000Z-nightly"}'),
       found: ['error payload orchestrator.triggers.0.triggerConfig.payload'],
       said: /"runId" does not belong into what comes again each time/,
+    },
+  ],
+  [
+    'a payload that the orchestrator would refuse each night',
+    {
+      change: (sample) =>
+        void (triggerOf(sample).triggerConfig.payload = '{"plan":"nightly","instances":"r-bp1abc"}'),
+      found: ['error payload orchestrator.triggers.0.triggerConfig.payload'],
+      said: /"instances" is no list of ids, and every run would fail; write \["r-bp1abc"\]/,
     },
   ],
   [
