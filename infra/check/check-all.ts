@@ -16,6 +16,8 @@ export interface CheckOptions {
   readonly strict: boolean;
   /** Of the `s` that is about to deploy; empty where it is not known. */
   readonly commandLine: string;
+  /** Nothing but whether its `--env` is one: what is removed may be broken, and its variables forgotten. */
+  readonly environmentOnly: boolean;
 }
 
 /** A finding, and the environments in which it was made; none for those that are made in all. */
@@ -27,7 +29,8 @@ export interface Found extends Finding {
 const NO_ENVIRONMENT = '(none)';
 
 /** Throws when a file is missing that nothing can be checked without. */
-export async function checkAll({ root, strict, commandLine }: CheckOptions): Promise<readonly Found[]> {
+export async function checkAll(options: CheckOptions): Promise<readonly Found[]> {
+  const { root, strict, commandLine, environmentOnly } = options;
   const general = createFindings();
   const command = parseCommandLine(commandLine);
   if (command.template !== undefined && basename(command.template) !== 's.yaml')
@@ -37,6 +40,7 @@ export async function checkAll({ root, strict, commandLine }: CheckOptions): Pro
       'it would be deployed, and s.yaml is what is checked; change s.yaml or env.yaml instead, or name it s.yaml',
     );
   const environments = environmentsToCheck(root, command, general);
+  if (environmentOnly) return inAll(general.all);
   const surroundings = readSurroundings(root);
   const variables = strict ? process.env : samplesFor(readText(root, 's.yaml', 'fetch it again'));
 
@@ -68,7 +72,11 @@ export async function checkAll({ root, strict, commandLine }: CheckOptions): Pro
       byEnvironment.push([environment, [...findings.all, ...checkDeployment(rendered, there)]]);
     } else byEnvironment.push([environment, findings.all]);
   }
-  return [...general.all.map((finding) => ({ ...finding, environments: [] })), ...merged(byEnvironment)];
+  return [...inAll(general.all), ...merged(byEnvironment)];
+}
+
+function inAll(findings: readonly Finding[]): readonly Found[] {
+  return findings.map((finding) => ({ ...finding, environments: [] }));
 }
 
 /** The one that is asked for, where that is known; else all. */

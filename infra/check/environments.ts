@@ -69,6 +69,6 @@ export function checkEnvironment(asked: string, known: readonly string[], findin
     findings.error(
       'overlay',
       'env.yaml',
-      `there is no environment "${asked}"${suggestion(asked, known)}; the CLI would deploy without one: choose ${known.join(' or ')}`,
+      `there is no environment "${asked}"${suggestion(asked, known)}; the CLI would go on without one: choose ${known.join(' or ')}`,
     );
 }

@@ -12,6 +12,7 @@ Checks s.yaml, env.yaml and what they refer to. Without options, what must be se
 
   --strict               with the variables and credentials of a deployment, as \`s deploy\` runs it first
   --command-line <text>  the command that deploys: only its --env is checked
+  --environment-only     check nothing but that, as \`s remove\` runs it first
   --root <folder>        where s.yaml is (.)
   --json                 print one JSON document
 
@@ -21,6 +22,7 @@ Exit codes: 0 nothing is wrong (there may be warnings), 1 something is, 2 wrong 
 const OPTIONS = {
   strict: { type: 'boolean', default: false },
   'command-line': { type: 'string', default: '' },
+  'environment-only': { type: 'boolean', default: false },
   root: { type: 'string', default: '.' },
   json: { type: 'boolean', default: false },
   help: { type: 'boolean', default: false },
@@ -39,8 +41,8 @@ async function main(): Promise<number> {
     return 0;
   }
   try {
-    const { root, strict, 'command-line': commandLine } = options;
-    const findings = await checkAll({ root: resolve(root), strict, commandLine });
+    const { root, strict, 'command-line': commandLine, 'environment-only': environmentOnly } = options;
+    const findings = await checkAll({ root: resolve(root), strict, commandLine, environmentOnly });
     const isWrong = findings.some(({ level }) => level === 'error');
     if (options.json) process.stdout.write(`${JSON.stringify({ ok: !isWrong, findings })}\n`);
     else for (const finding of findings) process.stderr.write(`${toLine(finding)}\n`);

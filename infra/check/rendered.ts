@@ -95,7 +95,10 @@ const renderedSchema = z.strictObject({
   name: text,
   access: text,
   vars: z.record(z.string(), z.unknown()),
-  actions: z.strictObject({ 'pre-deploy': z.array(actionSchema) }),
+  actions: z.strictObject({
+    'pre-deploy': z.array(actionSchema),
+    'pre-remove': z.array(actionSchema).optional(),
+  }),
   resources: z.strictObject({ infra: infraSchema, orchestrator: functionSchema, uploader: functionSchema }),
 });
 

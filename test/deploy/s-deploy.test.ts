@@ -131,6 +131,17 @@ describe('s remove', () => {
   });
 });
 
+describe('s remove of an environment that there is not', () => {
+  it('removes nothing, and neither does it of another', async () => {
+    for (const args of [['remove'], ['orchestrator', 'remove']]) {
+      const { code, said } = await folder.s([...args, '-y', '--env', 'prd'], SAMPLE_VARIABLES);
+
+      expect([code, folder.asked()]).toEqual([101, []]);
+      expect(said).toContain('there is no environment "prd"; did you mean "prod"?');
+    }
+  });
+});
+
 describe('npm run check:deploy', () => {
   it('needs no variables, and looks at no one’s', async () => {
     writeFileSync(join(folder.path, '.env'), 'TAIRLIFT_STAGE=Nonsense\n');
