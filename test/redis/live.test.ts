@@ -337,6 +337,8 @@ describe('a backup of live servers', () => {
       let isDemoted = false;
       const failOver = async (): Promise<void> => {
         await writer.stop();
+        // A replica that has not heard of everything yet would be promoted without it.
+        expect(await primary.client.wait(1, 10_000)).toBe(1);
         await primary.client.config('SET', 'rdb-key-save-delay', '0');
         await replica.client.replicaof('NO', 'ONE');
         await primary.client.replicaof('127.0.0.1', replica.port);
