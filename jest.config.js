@@ -2,8 +2,8 @@
 const { availableParallelism } = require('node:os');
 
 module.exports = {
-  // Most tests wait for processes, clocks and connections: two at once even where there are two cores.
-  maxWorkers: Math.max(2, availableParallelism() - 1),
+  // Most tests wait for processes, clocks and connections: three at once even where there are two cores.
+  maxWorkers: Math.max(3, availableParallelism() - 1),
   testEnvironment: 'node',
   roots: ['<rootDir>/test'],
   testMatch: ['**/*.test.ts'],
