@@ -1,12 +1,14 @@
 /** RDB files for scenarios, sound and damaged, in a temporary folder. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { randomUUID } from 'node:crypto';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { writeRdbFile } from '../bench/rdb-file.ts';
 import { evenSlots, shardFile, type ShardFile } from '../doubles/shard-file.ts';
 
 const FIXTURES = join(__dirname, '..', 'fixtures', 'rdb');
-const folder = mkdtempSync(join(tmpdir(), 'tairlift-scenarios-'));
+/** There from `writeFiles` to `removeFiles`. */
+const folder = join(tmpdir(), `tairlift-scenarios-${randomUUID()}`);
 
 export const SMALL = join(FIXTURES, 'gen__gen-redis7.0.15.rdb');
 export const OTHER = join(FIXTURES, 'gen__gen-redis7.2.6.rdb');
@@ -41,6 +43,7 @@ export function shardsOf(
 const LARGE_BYTES = 18 * 1024 * 1024;
 
 export async function writeFiles(): Promise<void> {
+  mkdirSync(folder, { recursive: true });
   await writeRdbFile(LARGE, LARGE_BYTES);
   for (const [path, content] of shards) writeFileSync(path, shardFile(content));
   const sound = readFileSync(SMALL);
