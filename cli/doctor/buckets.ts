@@ -1,6 +1,7 @@
 /** The bucket: is it the one that plans mean, and does it keep what it is given? `infra/` makes one that passes. */
 import type { Inspection } from '../../functions/core/compose.ts';
 import type { Destination, Plan } from '../../functions/core/config.ts';
+import { oldestKeptDays } from '../../functions/core/lifecycle.ts';
 import {
   archivesAfterDays,
   endsUploadsAfterDays,
@@ -98,18 +99,9 @@ function checkRules(
 /** A rule of last resort is years away; a year is what monthly backups are usually kept for. */
 const LAST_RESORT_DAYS = 3650;
 
-/** A month is at most so long, a year too. */
-const DAYS_OF = { hourly: 1 / 24, daily: 1, weekly: 7, monthly: 31, yearly: 366 } as const;
-
 function checkExpiry(subject: string, prefix: string, expiry: number, plans: readonly Plan[]): Check {
-  const kept = Math.max(
-    0,
-    ...plans.flatMap(({ retention = {} }) =>
-      (['hourly', 'daily', 'weekly', 'monthly', 'yearly'] as const).map((span) =>
-        Math.ceil((retention[span] ?? 0) * DAYS_OF[span]),
-      ),
-    ),
-  );
+  // As if each plan ran daily: when it runs is known where it is deployed from, and looked at there.
+  const kept = Math.max(0, ...plans.map(({ retention = {} }) => oldestKeptDays(retention)));
   if (expiry >= Math.max(LAST_RESORT_DAYS, kept + 1))
     return ok('lifecycle', subject, `backups are deleted after ${expiry} d, as a last resort`);
   const isTooEarly = kept >= expiry;

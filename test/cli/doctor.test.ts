@@ -234,11 +234,11 @@ describe('doctor', () => {
     });
 
     it('calls a rule an error that deletes what a plan still keeps', async () => {
-      const keeping = planOf(ONE, 'with-expiry', '    retention: { daily: 7, monthly: 12 }\n');
+      const keeping = planOf(ONE, 'with-expiry', '    retention: { last: 400, daily: 7, monthly: 12 }\n');
       const { code, checks } = await examine(keeping, {}, everything, ONE_PLAN);
 
       expect(saying(checks, 'lifecycle', 'error')).toEqual([
-        'a rule deletes backups after 30 d, and a plan keeps some for 372 d',
+        'a rule deletes backups after 30 d, and a plan keeps some for 400 d',
       ]);
       expect(code).toBe(1);
     });
