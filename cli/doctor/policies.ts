@@ -164,12 +164,22 @@ function isDangerous(action: string, resources: readonly string[]): boolean {
 
 /** Does it speak of all that is needed? */
 function covers(statement: Statement, { action, resource }: Need): boolean {
-  return hasAction(statement, action) && hasResource(statement, (pattern) => covered(resource, pattern));
+  return hasAction(statement, action) && hasResource(statement, within(resource), touching(resource));
 }
 
 /** Does it speak of a part of what is needed? */
 function touches(statement: Statement, { action, resource }: Need): boolean {
-  return hasAction(statement, action) && hasResource(statement, (pattern) => overlap(resource, pattern));
+  return hasAction(statement, action) && hasResource(statement, touching(resource), within(resource));
+}
+
+type Fits = (pattern: string) => boolean;
+
+function within(resource: string): Fits {
+  return (pattern) => covered(resource, pattern);
+}
+
+function touching(resource: string): Fits {
+  return (pattern) => overlap(resource, pattern);
 }
 
 function hasAction({ Action, NotAction }: Statement, action: string): boolean {
@@ -178,8 +188,9 @@ function hasAction({ Action, NotAction }: Statement, action: string): boolean {
   return NotAction === undefined ? isIn(Action) : !isIn(NotAction);
 }
 
-function hasResource({ Resource, NotResource }: Statement, fits: (pattern: string) => boolean): boolean {
-  return NotResource === undefined ? list(Resource).some(fits) : !list(NotResource).some(fits);
+/** @param isLeftOut by one of `NotResource`: a statement speaks of all of a thing only if no part of it is left out there */
+function hasResource({ Resource, NotResource }: Statement, fits: Fits, isLeftOut: Fits): boolean {
+  return NotResource === undefined ? list(Resource).some(fits) : !list(NotResource).some(isLeftOut);
 }
 
 function actionsIn({ Action, NotAction }: Statement): readonly string[] {

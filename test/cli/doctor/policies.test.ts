@@ -47,6 +47,16 @@ describe('a need', () => {
     ],
     ['all but another action', allow(undefined, '*', { NotAction: 'oss:DeleteObject' }), 'allowed'],
     ['all but this action', allow(undefined, '*', { NotAction: 'oss:Put*' }), 'missing'],
+    [
+      'all resources but others',
+      allow('oss:PutObject', undefined, { NotResource: 'acs:oss:*:*:other/*' }),
+      'allowed',
+    ],
+    [
+      'all resources but a part of what is needed',
+      allow('oss:PutObject', undefined, { NotResource: 'acs:oss:*:*:backups/redis/Backup_r-1/*' }),
+      'missing',
+    ],
     ['another action', allow('oss:GetObject', '*'), 'missing'],
     ['an action that only begins alike', allow('oss:PutObjectAcl', '*'), 'missing'],
     ['a narrower prefix', allow('oss:PutObject', 'acs:oss:*:*:backups/redis/Backup_r-1/*'), 'missing'],
@@ -75,6 +85,9 @@ describe('a need', () => {
     expect(kindOf(PUT, allow('*', '*'), one)).toBe('denied');
     const elsewhere = { ...one, Resource: 'acs:oss:*:*:backups/other/*' };
     expect(kindOf(PUT, allow('*', '*'), elsewhere)).toBe('allowed');
+    const allBut = (NotResource: string): Statement => ({ Effect: 'Deny', Action: '*', NotResource });
+    expect(kindOf(PUT, allow('*', '*'), allBut('*Backup_r-1/*'))).toBe('denied');
+    expect(kindOf(PUT, allow('*', '*'), allBut('acs:oss:*:*:backups/*'))).toBe('allowed');
   });
 
   it('is not judged where it depends on what is not known from here', () => {
