@@ -1,11 +1,14 @@
 /** The roles that source accounts give. */
 import type { Inspection } from '../../functions/core/compose.ts';
 import type { Account } from '../../functions/core/config.ts';
+import { asBackupError, describe } from '../../functions/core/errors.ts';
 import { attempt, bad, note, ok, type Check } from './check.ts';
+
+type Roles = Pick<Inspection, 'assumeRole'>;
 
 export async function checkAccount(
   account: Account,
-  inspection: Inspection,
+  inspection: Roles,
   signal: AbortSignal,
 ): Promise<readonly Check[]> {
   const { roleArn, externalId } = account;
@@ -27,12 +30,22 @@ export async function checkAccount(
 }
 
 /** A role that takes any caller's word is as open as one without an external id, and looks safer. */
-async function checkDemand(roleArn: string, inspection: Inspection): Promise<readonly Check[]> {
+async function checkDemand(roleArn: string, inspection: Roles): Promise<readonly Check[]> {
   try {
     await inspection.assumeRole({ roleArn });
-  } catch {
-    // As it should be; any other reason not to get in would have shown with the external id too.
-    return [];
+  } catch (error) {
+    const { code } = asBackupError(error);
+    return code === 'PERMISSION_DENIED'
+      ? [ok('external id', roleArn, 'is demanded by the role')]
+      : [
+          bad(
+            'warn',
+            'external id',
+            roleArn,
+            `it is not known whether the role demands it: ${describe(error)}`,
+            'try again',
+          ),
+        ];
   }
   return [
     bad(

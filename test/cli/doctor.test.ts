@@ -158,6 +158,7 @@ describe('doctor', () => {
       'role tairlift-fleet-orchestrator',
       'role tairlift-fleet-uploader',
       `account ${roleArn}`,
+      `external id ${roleArn}`,
       'selection nightly',
       'instance cn-hangzhou r-plain',
       'instance cn-hangzhou r-theirs',
